@@ -1,0 +1,1 @@
+"""The HTTP shim. It needs the registry snapshot and Redis, nothing else."""

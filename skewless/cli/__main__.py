@@ -1,0 +1,5 @@
+"""`python -m skewless.cli`."""
+
+from skewless.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The control plane: definitions, plans, versions, snapshots. Never holds values."""

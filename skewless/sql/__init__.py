@@ -1,0 +1,1 @@
+"""Pure functions over the sqlglot AST of a compiled model."""

@@ -1,0 +1,1 @@
+"""The offline store: one module an engine, the Delta lake, and dbt as a command."""

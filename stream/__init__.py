@@ -1,0 +1,1 @@
+"""SQL -> Flink SQL, source and sink DDL, submission. Its contents come with the streams."""

@@ -1,0 +1,1 @@
+"""Moves rows to Redis: from the warehouse in batches and, later, from Kafka."""

@@ -1,0 +1,34 @@
+"""Shared fixtures: `--update` rewrites golden files; `golden` compares a text with its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite the golden files from what the code gives now")
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture
+def golden(update: bool) -> Callable[[str, str], None]:
+    """`golden("what/case.txt", text)`: equal to tests/golden/what/case.txt, or written to it with --update."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        assert path.exists(), f"no golden file {name}: run pytest --update and read the diff"
+        assert text == path.read_text(), f"{name} differs; pytest --update rewrites it"
+
+    return compare
