@@ -1,0 +1,57 @@
+"""Wall and CPU seconds, peak memory, and what the rest of the machine did meanwhile."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Sample:
+    """One timed piece of work. `cpu_s` is this process and its ended children; `foreign_cores` everybody else's load."""
+
+    name: str
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    rss_mb_max: float = 0.0
+    foreign_cores: float = 0.0
+
+
+def busy_s() -> float:
+    """CPU seconds that the whole machine has spent since boot; steal counts."""
+    with open("/proc/stat") as file:
+        fields = [int(x) for x in file.readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / CLOCK_TICKS
+
+
+def own_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@contextmanager
+def sample(name: str, *, pids: tuple[int, ...] = ()) -> Iterator[Sample]:
+    """Measure the block. `pids`: other processes of ours (a server), whose load is then not foreign."""
+    result = Sample(name)
+    started, own, busy, others = time.monotonic(), own_s(), busy_s(), sum(map(process_s, pids))
+    yield result
+    result.wall_s = time.monotonic() - started
+    result.cpu_s = own_s() - own
+    ours = result.cpu_s + sum(map(process_s, pids)) - others
+    result.foreign_cores = max(0.0, (busy_s() - busy - ours) / max(result.wall_s, 1e-9))
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    result.rss_mb_max = peak / 1024
+
+
+def process_s(pid: int) -> float:
+    """CPU seconds of one running process."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
