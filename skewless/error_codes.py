@@ -63,6 +63,18 @@ CODES: dict[str, str] = {
     "SK453": "the online store does not answer",
     "SK454": "a stored row does not read with this snapshot",
     # SK5xx: history
+    "SK501": "a row of a feature view has a NULL join key or a NULL event_timestamp",
+    "SK502": "two rows of a feature view share join keys and event_timestamp, and differ",
+    "SK503": "a run would retract more of a window than retract_limit allows",
+    "SK504": "a model's SQL differs from the definition that was applied",
+    "SK505": "another process is writing this feature view",
+    "SK506": "a feature view has no history yet",
+    "SK507": "a feature view's columns changed in a way that history cannot take",
+    "SK508": "the same window gave different rows when it was computed again",
+    "SK509": "a window to materialize does not fit",
+    "SK510": "a feature view has no enforced contract",
+    "SK511": "a commit to the lake was refused because another one came first",
+    "SK512": "dbt could not materialize a feature view",
     # SK6xx: online store
     "SK600": "the online store cannot be reached",
     "SK601": "online_store of skewless.yml is not a URL that is understood",
@@ -72,5 +84,7 @@ CODES: dict[str, str] = {
     "SK605": "a view is not pushed online",
     # SK7xx: training sets
     # SK9xx: environment
+    "SK910": "dbt is not installed in this environment",
+    "SK911": "a dbt command failed",
     "SK900": "an error inside skewless",
 }

@@ -80,6 +80,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     materialized: str = "feature_view"
     file: str = ""                          # path of the model file inside the dbt project
     definition_hash: str = ""
+    upstream: tuple[tuple[str, str], ...] = ()   # (model, definition hash) of the models it is built from
     owner: str = ""
     description: str = ""
     deprecated_at_us: int | None = None
