@@ -1,0 +1,86 @@
+"""Clients of the online store that skewless.yml names, and its failures as errors a user can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from skewless import embedded
+from skewless.config import Config
+from skewless.errors import SkewlessError
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+SCHEMES = ("redis", "rediss", "unix")
+CONNECT_SECONDS_MAX = 5.0
+
+
+def store_url(config: Config) -> str:
+    """The URL of the online store; starts or joins the embedded server. Raises SK601, SK602."""
+    url = config.online_store.strip()
+    if url == "embedded":
+        return embedded.use(config)
+    if url.partition("://")[0] not in SCHEMES or "://" not in url:
+        raise SkewlessError(
+            "SK601", f'online_store "{shown(url)}" is not understood',
+            hint='Write "embedded", or a URL like redis://localhost:6379/0, rediss://user:password@host:6380/0 or unix:///path.sock.',
+        )
+    return url
+
+
+def connect(config: Config) -> redis.Redis:
+    """A client that has been answered once. Replies are bytes. Raises SK600, SK601, SK602."""
+    import redis
+
+    url = store_url(config)
+    with speaking(url):
+        client = redis.Redis.from_url(url, **_options(redis))
+        client.ping()
+    return client
+
+
+def connect_async(config: Config) -> redis.asyncio.Redis:
+    """An asyncio client; nothing is sent yet. Replies are bytes. Raises SK601, SK602."""
+    import redis.asyncio
+
+    url = store_url(config)
+    with speaking(url):
+        return redis.asyncio.Redis.from_url(url, decode_responses=False, socket_connect_timeout=CONNECT_SECONDS_MAX)
+
+
+def _options(redis: Any) -> dict[str, Any]:
+    from redis.backoff import ExponentialBackoff
+    from redis.retry import Retry
+
+    retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries=3)
+    return {"decode_responses": False, "socket_connect_timeout": CONNECT_SECONDS_MAX, "retry": retry}
+
+
+@contextmanager
+def speaking(url: str) -> Iterator[None]:
+    """Failures of redis-py inside become SkewlessErrors: SK600 no answer, SK601 a bad URL, SK604 a refusal."""
+    import redis
+
+    try:
+        yield
+    except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
+        fact = f"the online store {shown(url)} refuses the login"
+        raise SkewlessError("SK600", fact, detail=f"{error}.", hint="Check user and password.") from None
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise SkewlessError("SK600", f"the online store {shown(url)} does not answer", detail=f"{error}.", hint=_HINT) from None
+    except redis.ResponseError as error:
+        raise SkewlessError("SK604", "the online store refused a command", detail=f"{shown(url)}: {error}.") from None
+    except ValueError as error:
+        raise SkewlessError("SK601", f'online_store "{shown(url)}" is not understood', detail=f"{error}.") from None
+
+
+_HINT = "Start it, or correct online_store in skewless.yml. What was written stays; run the command again."
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", url)
