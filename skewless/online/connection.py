@@ -84,3 +84,11 @@ _HINT = "Start it, or correct online_store in skewless.yml. What was written sta
 def shown(url: str) -> str:
     """The URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", url)
+
+
+def url_of(client: redis.Redis) -> str:
+    """What a client is connected to, for messages."""
+    settings = client.connection_pool.connection_kwargs
+    if "path" in settings:
+        return f"unix://{settings['path']}"
+    return f"redis://{settings.get('host', 'localhost')}:{settings.get('port', 6379)}/{settings.get('db', 0)}"

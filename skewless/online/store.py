@@ -1,21 +1,15 @@
-"""Rows in the online store: read, write through the one script, and how far a view has been synced."""
+"""Rows in the online store: read them, write them through the one script, scan the keys of a view."""
 
 from __future__ import annotations
 
 import struct
-import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
-
-import orjson
 
 from skewless.clock import now_us
-from skewless.errors import SkewlessError
 from skewless.online import script
-from skewless.online.connection import speaking
+from skewless.online.connection import speaking, url_of
+from skewless.online.position import SyncRecord, SyncRecords
 from skewless.registry.model import View
 from skewless.rows import HEADER_SIZE, key_suffix
 
@@ -26,7 +20,6 @@ if TYPE_CHECKING:
 GRACE_US = 7 * 86_400_000_000           # an expired row can still be seen (as `expired`) for this long
 TOMBSTONE_MS = 30 * 86_400_000          # longer than any worker can sleep on an old batch
 OWN_ALL_US = 2**63 - 1                  # `through` of a view without a stream: the batch owns every slot
-LOCK_SECONDS = 60
 READ_KEYS_MAX = 500
 KEYS_PER_CALL = 100
 
@@ -44,14 +37,14 @@ class OnlineStore:
 
     def __init__(self, client: redis.Redis, namespace: str) -> None:
         self.client, self.namespace = client, namespace
-        self.url = _url(client)
+        self.url = url_of(client)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The stored bytes of each key, None where there is nothing. Raises SK600."""
         out: list[bytes | None] = []
         with speaking(self.url):
             for at in range(0, len(keys), READ_KEYS_MAX):
-                out += self.client.mget(keys[at : at + READ_KEYS_MAX])
+                out += [None if raw is None else _bytes(raw) for raw in self.client.mget(keys[at : at + READ_KEYS_MAX])]
         return out
 
     def write_rows(
@@ -121,85 +114,46 @@ class OnlineStore:
                     pipe = self.client.pipeline(transaction=False)
                     for key in keys:
                         pipe.getrange(key, 0, HEADER_SIZE - 1)
-                    yield keys, [header or None for header in pipe.execute()]
+                    yield [_bytes(key) for key in keys], [header or None for header in pipe.execute()]
             if not cursor:
                 return
 
-    # --- how far a view has been synced ---
+    def suspect(self, view: View, keys: Sequence[bytes]) -> None:
+        """The next sync of the view compares these keys with the history and repairs them.
 
-    def _sync_key(self, view: View) -> str:
-        return f"{self.namespace}:sync:{view.ref}"
+        A stream's writer names here the keys of rows that it drops because they are before complete_through: it may have written
+        them in an earlier life.
+        """
+        with speaking(self.url):
+            for at in range(0, len(keys), READ_KEYS_MAX):
+                self.client.sadd(self._suspects_key(view), *keys[at : at + READ_KEYS_MAX])
+
+    def suspects(self, view: View) -> list[bytes]:
+        """The keys named by `suspect` and not repaired yet."""
+        with speaking(self.url):
+            return sorted(_bytes(key) for key in self.client.smembers(self._suspects_key(view)))
+
+    def repaired(self, view: View, keys: Sequence[bytes]) -> None:
+        """These keys are no longer suspects."""
+        with speaking(self.url):
+            for at in range(0, len(keys), READ_KEYS_MAX):
+                self.client.srem(self._suspects_key(view), *keys[at : at + READ_KEYS_MAX])
+
+    def _suspects_key(self, view: View) -> str:
+        return f"{self.namespace}:sync:{view.ref}:suspects"
 
     def position(self, view: View) -> tuple[str, int, int] | None:
         """(table id, version, stamp) of the commit up to which the view has been pushed; None: never, or the store was lost."""
-        with speaking(self.url):
-            raw = self.client.hget(self._sync_key(view), "position")
-        return tuple(orjson.loads(raw)) if raw else None
+        found = SyncRecords(self.client, self.namespace).read(view)
+        return found.position if found else None
 
-    def set_position(self, view: View, position: Sequence[Any], *, rows: int = 0, token: str = "") -> None:
-        """Record the position, and time and rows for `last_sync`. Raises SK603 when `token` no longer holds the lock."""
-        record: dict[str, Any] = {"position": orjson.dumps(list(position)), "at": now_us(), "rows": rows}
-        with speaking(self.url):
-            if token:
-                flat: list[Any] = [str(part) if isinstance(part, int) else part for pair in record.items() for part in pair]
-                if not self.client.eval(_SET_IF_HELD, 2, self._lock_key(view), self._sync_key(view), token, *flat):
-                    raise _busy(view, "The lock of this sync has expired.")
-            else:
-                self.client.hset(self._sync_key(view), mapping=record)
+    def set_position(self, view: View, position: Sequence[Any]) -> None:
+        """Record a position without a lock; a sync records its own."""
+        SyncRecords(self.client, self.namespace).write(view, SyncRecord(position=tuple(position), at_us=now_us()))
 
-    def forget_position(self, view: View) -> None:
-        """The next sync of the view is a full one."""
-        with speaking(self.url):
-            self.client.delete(self._sync_key(view))
-
-    def last_sync(self, view: View) -> dict[str, Any] | None:
-        """{"at_us", "rows", "position"} of the last finished sync of the view, or None."""
-        with speaking(self.url):
-            raw = self.client.hgetall(self._sync_key(view))
-        if not raw or b"at" not in raw:
-            return None
-        return {"at_us": int(raw[b"at"]), "rows": int(raw[b"rows"]), "position": tuple(orjson.loads(raw[b"position"]))}
-
-    def _lock_key(self, view: View) -> str:
-        return f"{self.namespace}:sync:{view.ref}:lock"
-
-    @contextmanager
-    def lock(self, view: View, *, wait_seconds: float = 0.0) -> Iterator[str]:
-        """The view's sync lock; its token. Renewed while held; a killed holder frees it after a minute. Raises SK603."""
-        key, token, deadline = self._lock_key(view), uuid4().hex, time.monotonic() + wait_seconds
-        with speaking(self.url):
-            while not self.client.set(key, token, nx=True, ex=LOCK_SECONDS):
-                if time.monotonic() >= deadline:
-                    raise _busy(view, f"It holds the lock for up to {LOCK_SECONDS} s after it was killed.")
-                time.sleep(0.1)
-        done = threading.Event()
-        renewer = threading.Thread(target=self._renew, args=(key, token, done), daemon=True)
-        renewer.start()
-        try:
-            yield token
-        finally:
-            done.set()
-            renewer.join()
-            try:
-                self.client.eval(_DELETE_IF_HELD, 1, key, token)
-            except Exception:
-                pass    # the lock expires by itself
-
-    def _renew(self, key: str, token: str, done: threading.Event) -> None:
-        while not done.wait(LOCK_SECONDS / 4):
-            try:
-                self.client.eval(_RENEW_IF_HELD, 1, key, token, LOCK_SECONDS)
-            except Exception:
-                continue
-
-
-_DELETE_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-_RENEW_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end return 0"
-_SET_IF_HELD = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-return 1
-"""
+    def last_sync(self, view: View) -> SyncRecord | None:
+        """The record of the last finished sync of the view: position, at_us, rows; None before the first."""
+        return SyncRecords(self.client, self.namespace).read(view)
 
 
 def version_bytes(event_timestamp_us: int, ingested_at_us: int) -> bytes:
@@ -207,22 +161,9 @@ def version_bytes(event_timestamp_us: int, ingested_at_us: int) -> bytes:
     return struct.pack(">qq", event_timestamp_us, ingested_at_us)
 
 
-def _busy(view: View, detail: str) -> SkewlessError:
-    fact = f'another sync of "{view.ref}" is running'
-    return SkewlessError("SK603", fact, detail=detail, hint="Wait for it, then run this again.")
-
-
 def _glob(text: str) -> str:
     return "".join(f"\\{c}" if c in "*?[]\\^" else c for c in text)
 
 
-def _url(client: redis.Redis) -> str:
-    settings = client.connection_pool.connection_kwargs
-    if "path" in settings:
-        return f"unix://{settings['path']}"
-    return f"redis://{settings.get('host', 'localhost')}:{settings.get('port', 6379)}/{settings.get('db', 0)}"
-
-
-def all_keys(batches: Iterable[tuple[list[bytes], list[bytes | None]]]) -> list[bytes]:
-    """The distinct keys of a scan."""
-    return list({key: None for keys, _ in batches for key in keys})
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

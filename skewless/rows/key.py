@@ -61,7 +61,7 @@ def key_text(type_text: str, value: Any) -> str | bytes:
     expected = {"bool": bool, "string": str, "bytes": bytes}.get(kind.name)
     if expected is None or not isinstance(value, expected):
         raise misfit(type_text, value)
-    return str(value).lower() if kind.name == "bool" else value
+    return value if isinstance(value, (str, bytes)) else str(value).lower()
 
 
 def parse_key(type_text: str, value: Any) -> Any:
