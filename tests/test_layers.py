@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "online": MODEL | {"rows", "embedded"},
     "warehouse": MODEL | {"sql"},
     "lookup": MODEL | {"rows", "online"},
+    "project": MODEL | {"sql", "online", "warehouse"},
     "training": MODEL | {"warehouse"},
     "audit": MODEL | {"rows", "online", "warehouse"},
     "sync": MODEL | {"rows", "online", "warehouse"},

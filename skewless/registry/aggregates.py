@@ -45,9 +45,10 @@ def _report(root: Path, node: dict[str, Any], view: View, feature: Feature, foun
     column = found.column or "x"
     place = (view.file, _line(root / view.file, feature.name, found))
     if found.argument == "double":
+        exact = f"Cast to DECIMAL first: {found.function}({column}::decimal(18, 6)), or declare" if found.adds else "Declare"
         report.add_at(
             *place, "SK131", f'feature "{feature.name}": {_short(found.sql)} over floating point differs between two runs',
-            hint=f"Use {{{{ skewless.sum_fixed('{column}', 6) }}}}, cast to DECIMAL, or declare approximate: 1e-9 on it.",
+            hint=f"{exact} approximate: 1e-9 on the feature.",
         )
     else:
         report.add_at(

@@ -33,6 +33,8 @@ def read_block(block: dict[str, Any], report: Report) -> dict[str, Any]:
         at_us = duration(block.get(key), key, report)
         if at_us is not None and field:
             fields[field] = at_us
+    if "missing" in block and block["missing"] is None:
+        block = {**block, "missing": "null"}   # YAML reads a bare null as nothing
     for key, options in CHOICES.items():
         if block.get(key) is not None:
             _choice(fields, key, block[key], options, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skewless.sql.definition import definition_hash
+from skewless.sql.reproducible import output_types
 
 DIALECTS = {"duckdb", "postgres", "spark", "databricks", "snowflake", "bigquery", "redshift", "trino"}
 
@@ -36,11 +37,16 @@ def upstream_of(manifest: dict[str, Any], node: dict[str, Any]) -> tuple[tuple[s
 
 
 def declared_types(manifest: dict[str, Any], node: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Table name, as compiled SQL spells it -> column -> declared SQL type, for the direct inputs of a node."""
+    """Table name, as compiled SQL spells it -> column -> SQL type, for every ancestor of a node.
+
+    A type is the declared one, else what follows from the ancestor's own compiled SQL; columns of unknown type are left out.
+    """
     out: dict[str, dict[str, str]] = {}
-    for parent in ancestors(manifest, node):
+    above = ancestors(manifest, node)
+    for parent in sorted(above, key=lambda p: len(ancestors(manifest, p))):   # inputs before what is built from them
         table = str(parent.get("identifier") or parent.get("alias") or parent["name"]).lower()
-        types = {c["name"].lower(): c["data_type"] for c in (parent.get("columns") or {}).values() if c.get("data_type")}
+        types = output_types(parent.get("compiled_code") or "", dialect_of(manifest), out)
+        types |= {c["name"].lower(): c["data_type"] for c in (parent.get("columns") or {}).values() if c.get("data_type")}
         if types:
             out[table] = types
     return out

@@ -53,12 +53,12 @@ def _read(node: dict[str, Any], block: Any, registry: Registry, report: Report) 
 
 def _ref(text: Any, index: int, registry: Registry, report: Report) -> FeatureRef | None:
     place = ("config", "meta", "skewless", "features", index)
+    ref = None
     try:
         ref = parse_ref(str(text))
         select(registry, (ref,))
     except SkewlessError as error:
-        subject = f'view "{ref.view}'
-        if error.code == "SK404" and any(f.level == "error" and f.subject.startswith(subject) for f in report.findings):
+        if ref and _reported(ref.view, report.findings):
             return None
         report.add("SK120", error.fact, *place, hint=error.hint)
         return None
@@ -66,6 +66,10 @@ def _ref(text: Any, index: int, registry: Registry, report: Report) -> FeatureRe
         pinned = FeatureRef(view=ref.view, version=registry.view(ref.view).version, feature=ref.feature, alias=ref.alias)
         report.add("SK122", f'"{text}" follows the latest version', *place, level="advice", hint=f'Pin it: "{pinned}"')
     return ref
+
+
+def _reported(view: str, findings: list[Finding]) -> bool:
+    return any(f.level == "error" and (f.subject == f'view "{view}"' or f.subject.startswith(f'view "{view}@')) for f in findings)
 
 
 def _check_clash(refs: tuple[FeatureRef, ...], registry: Registry, full_names: bool, report: Report) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import json
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -45,8 +46,8 @@ class Store:
             )
         return registry
 
-    def save(self, wanted: Registry, *, expected: Registry, plan_id: str = "") -> None:
-        """Make `wanted` the applied registry, in one transaction, and record the event.
+    def save(self, wanted: Registry, *, expected: Registry, plan_id: str = "", redefined: Iterable[str] = ()) -> None:
+        """Make `wanted` the applied registry, in one transaction, and record the event with the views that were redefined.
 
         Raises SK253 when the applied registry is no longer `expected`.
         """
@@ -56,7 +57,8 @@ class Store:
                     "SK253", "the registry changed while the plan was being applied", hint="Look at the new plan: skewless plan"
                 )
             self._replace(connection, wanted)
-            self._event(connection, "apply", plan_id, {"views": [v.ref for v in wanted.views]})
+            self._event(connection, "apply", plan_id, {
+                "views": [v.ref for v in wanted.views], "redefined": sorted(redefined)})
 
     def _applied(self, connection: sa.Connection) -> Registry:
         def read(table: sa.Table, kind: Any) -> list[Any]:
@@ -149,12 +151,21 @@ class Store:
 
     def applied_at_us(self, plan_id: str) -> int | None:
         """When the plan was applied, None when it was not."""
+        found = self._application(plan_id)
+        return found.at_us if found else None
+
+    def redefined_by(self, plan_id: str) -> set[str]:
+        """The views (`name@version`) whose published features the plan redefined."""
+        found = self._application(plan_id)
+        return set(json.loads(found.detail).get("redefined", [])) if found else set()
+
+    def _application(self, plan_id: str) -> Any:
         table = tables.events
-        query = sa.select(sa.func.max(table.c.at_us)).where(
+        query = sa.select(table.c.at_us, table.c.detail).where(
             table.c.project == self.project, table.c.target == self.target, table.c.kind == "apply", table.c.subject == plan_id
-        )
+        ).order_by(table.c.number.desc()).limit(1)
         with self.database.read() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(query).first()
 
     # jobs
 

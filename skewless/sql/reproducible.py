@@ -8,7 +8,10 @@ from typing import Literal
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
+
+from skewless.sql.definition import parse
 
 # Exact over integers and decimals, order-dependent over floating point.
 _ADDS = (exp.Sum, exp.Avg)
@@ -23,12 +26,16 @@ _EXACT = {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL, exp.DType.BOOLEAN, exp
 
 @dataclass(frozen=True)
 class Unstable:
-    """One aggregate: its SQL, the function's name, a column it adds, and whether its argument is `double` or `unknown`."""
+    """One aggregate: its SQL, the function's name, a column it reads, whether its argument is `double` or `unknown`.
+
+    `adds`: over integers or decimals the function would be exact.
+    """
 
     sql: str
     function: str
     column: str
     argument: Literal["double", "unknown"]
+    adds: bool = True
 
 
 def unstable_aggregates(
@@ -50,7 +57,7 @@ def unstable_aggregates(
             column = node.find(exp.Column)
             text = node.sql(dialect=dialect, comments=False)
             out[text] = Unstable(text, node.sql_name() if not isinstance(node, exp.Anonymous) else node.name.upper(),
-                                 column.name if column else "", found)
+                                 column.name if column else "", found, isinstance(node, _ADDS))
     return list(out.values())
 
 
@@ -101,3 +108,18 @@ def interval_us(interval: exp.Interval) -> int | None:
         return int(float(interval.this.name) * _UNIT_US[unit])
     except (KeyError, ValueError, AttributeError):
         return None
+
+
+def output_types(sql: str, dialect: str, schema: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Column -> SQL type of a query's result, as far as the types of its inputs tell."""
+    tree = parse(sql, dialect) if sql else None
+    if not isinstance(tree, exp.Query):
+        return {}
+    inputs = MappingSchema(schema, dialect=dialect)
+    try:
+        query = qualify(tree, dialect=dialect, schema=inputs, validate_qualify_columns=False, quote_identifiers=False)
+        query = annotate_types(query, schema=inputs, dialect=dialect)
+    except SqlglotError:
+        return {}
+    types = {s.alias_or_name.lower(): s.type for s in query.selects if s.type and s.type.this != exp.DType.UNKNOWN}
+    return {name: type_.sql(dialect=dialect) for name, type_ in types.items() if name != "*"}

@@ -1,0 +1,69 @@
+"""`skewless check`: everything that is wrong with the definitions, all at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
+from skewless.config import Config, read_config
+from skewless.errors import EXIT_FOUND, SkewlessError
+from skewless.registry.finding import LEVELS
+
+app = typer.Typer(add_completion=False)
+
+ENDINGS = {"error": "s", "warning": "s", "advice": ""}
+
+
+@app.command()
+def check(
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as findings.")] = False,
+    canary: Annotated[
+        str, typer.Option("--canary", metavar="VIEW", help="Compute a window of this view again; nothing may differ.")
+    ] = "",
+    as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
+) -> None:
+    """Report everything that is wrong with the definitions, all at once.
+
+    Exits 1 when there is an error, or with --strict a warning. Example: skewless check --strict
+    """
+    config = read_config(project_dir or None, target=target or None)
+    from skewless.project import read_project
+
+    project = read_project(config)
+    findings = list(project.findings)
+    if canary:
+        findings += _canary(config, canary, project.wanted)
+    count = {level: sum(1 for f in findings if _level(f) == level) for level in LEVELS}
+    if as_json:
+        print_json({"findings": [{"level": _level(f), **f.as_dict()} for f in findings], **count})
+    else:
+        for level in LEVELS:
+            for finding in findings:
+                if _level(finding) == level:
+                    print(finding.render())
+        views, services = len(project.wanted.views), len(project.wanted.services)
+        say(f"{views} view{'s' * (views != 1)}, {services} service{'s' * (services != 1)}: {summary(count)}")
+    if count["error"] or (strict and count["warning"]):
+        raise typer.Exit(EXIT_FOUND)
+
+
+def summary(count: dict[str, int]) -> str:
+    """`2 errors, 1 warning`, or `nothing to report`."""
+    parts = [f"{n} {level}{ENDINGS[level] * (n > 1)}" for level, n in count.items() if n]
+    return ", ".join(parts) or "nothing to report"
+
+
+def _level(finding: SkewlessError) -> str:
+    return getattr(finding, "level", "error")
+
+
+def _canary(config: Config, name: str, wanted: object) -> list[SkewlessError]:
+    from skewless.registry.model import Registry, parse_ref
+    from skewless.warehouse.canary import run
+
+    assert isinstance(wanted, Registry)
+    ref = parse_ref(name)
+    say(f"computing a window of {name} again …")
+    return list(run(config, wanted.view(ref.view, ref.version)))
