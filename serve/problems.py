@@ -1,0 +1,92 @@
+"""Errors over HTTP: RFC 9457 problem JSON with the SK code, and nothing of the inside."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from skewless.error_codes import CODES
+from skewless.errors import SkewlessError
+from skewless.lookup import MissingFeatures
+
+log = logging.getLogger("skewless.serve")
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+# Codes that do not answer 400. The rest of SK1xx, SK3xx and SK4xx is the caller's to mend.
+STATUS = {
+    "SK404": 404, "SK405": 405, "SK410": 410, "SK413": 413, "SK422": 422,
+    "SK250": 503, "SK251": 503, "SK453": 503, "SK454": 503,
+}
+_OF_HTTP = {404: "SK404", 405: "SK405", 413: "SK413"}
+
+
+def status_of(error: SkewlessError) -> int:
+    """The HTTP status of an error: 400 for what the caller can mend, 500 for anything not meant for a caller."""
+    if error.code in STATUS:
+        return STATUS[error.code]
+    return 400 if error.code.startswith(("SK1", "SK3", "SK4")) else 500
+
+
+def problem(error: SkewlessError) -> Response:
+    """The reply for a SkewlessError. 5xx other than 503 say no more than the code."""
+    status = status_of(error)
+    body: dict[str, Any] = {
+        "type": f"urn:skewless:error:{error.code}", "title": CODES[error.code], "status": status,
+        "detail": f"{error.fact}. {error.detail}".removesuffix(" ") if error.detail else error.fact,
+        "code": error.code,
+    }
+    if error.hint:
+        body["hint"] = error.hint
+    if isinstance(error, MissingFeatures):
+        body["features"] = error.features
+    if status == 500:
+        log.error("%s", error)
+        body["detail"] = "The server's log says more."
+        body.pop("hint", None)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    return Response(_dump(body), status, headers, MEDIA_TYPE)
+
+
+async def on_skewless_error(_: Request, error: Exception) -> Response:
+    """Starlette's handler for SkewlessError."""
+    assert isinstance(error, SkewlessError)
+    return problem(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (404, 405 and so on) in the same form; its headers (Allow) are kept."""
+    assert isinstance(error, HTTPException)
+    code = _OF_HTTP.get(error.status_code, "SK400")
+    path = request.url.path[:200]
+    facts = {
+        "SK404": (f'path "{path}" does not exist', "GET /openapi.json lists the paths."),
+        "SK405": (f'path "{path}" does not take {request.method[:20]}', "The Allow header lists what it takes."),
+    }
+    fact, hint = facts.get(code, (HTTPStatus(error.status_code).phrase.lower(), ""))
+    response = problem(SkewlessError(code, fact, hint=hint))
+    response.status_code = error.status_code
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def on_crash(_: Request, error: Exception) -> Response:
+    """The last resort. Starlette raises the error again afterwards, so the server's log has it."""
+    return problem(SkewlessError("SK900", type(error).__name__))
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError:   # text that is not UTF-8 came in through the path
+        return orjson.dumps({key: _plain(value) for key, value in body.items()})
+
+
+def _plain(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -1,0 +1,272 @@
+"""Lookups: which features a request means, which keys they need, and what the rows answer. No I/O: HTTP and `get` share it.
+
+    Lookups(registry, namespace)   one per snapshot; keeps the plans it has made
+      .service(name) .references([...]) .view(ref)   -> Plan
+    Plan.keys(entities)            -> one Redis key per view
+    Plan.answer(rows, now_us)      -> Answer: values, statuses, freshness
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import orjson
+
+from skewless import rows
+from skewless.clock import format_instant
+from skewless.errors import SkewlessError
+from skewless.registry.model import (
+    FeatureRef,
+    JoinKey,
+    Registry,
+    Selected,
+    View,
+    parse_ref,
+    select,
+)
+
+PLANS_MAX = 1_000
+OK, NULL, MISSING, EXPIRED = "ok", "null", "missing", "expired"
+
+
+class MissingFeatures(SkewlessError):
+    """SK422: features are `missing` and their view says `missing: error`. `features` holds their output names."""
+
+    def __init__(self, features: list[str], views: list[str]) -> None:
+        self.features = features
+        super().__init__(
+            "SK422", "no valid row for " + ", ".join(f'"{name}"' for name in features),
+            detail=f"The definition of {', '.join(views)} says missing: error.",
+            hint="Ask without these features, or set missing: default or missing: null on the view.",
+        )
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one entity's rows say. Features in requested order; the other mappings are keyed by feature or by view.
+
+    `status` is ok, null or missing for each feature; `detail` holds `expired` for features whose row is older than ttl.
+    `freshness_ms` is now minus event time of the row that is there, expired or not, and None where there is none.
+    """
+
+    features: dict[str, Any]
+    status: dict[str, str]
+    detail: dict[str, str]
+    freshness_ms: dict[str, int | None]
+    event_us: dict[str, int | None]
+    version: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """`features` and `metadata`: one entity's reply over HTTP, and what `skewless get --json` prints."""
+        return {"features": self.features, "metadata": self.metadata()}
+
+    def metadata(self) -> dict[str, Any]:
+        """The JSON object `metadata` of every reply."""
+        at = {view: None if us is None else format_instant(us) for view, us in self.event_us.items()}
+        return {
+            "freshness_ms": self.freshness_ms, "status": self.status, "detail": self.detail,
+            "event_timestamp": at, "version": self.version,
+        }
+
+
+class ViewPlan:
+    """The part of a plan that one view answers, with everything that depends only on the snapshot computed once."""
+
+    def __init__(self, view: View, label: str, chosen: Sequence[Selected]) -> None:
+        self.view, self.label = view, label
+        self.names = tuple(item.name for item in chosen)
+        positions = {name: i for i, name in enumerate(view.feature_names)}
+        picks = tuple(positions[item.feature.name] for item in chosen)
+        self.picks = None if picks == tuple(range(len(view.features))) else picks
+        self.reader = rows.Reader(view)
+        self.ttl_us = view.ttl_us
+        self.short = tuple((item.name, item.feature.ttl_us) for item in chosen if item.feature.ttl_us is not None)
+        self.defaults = {item.name: item.feature.default if view.missing == "default" else None for item in chosen}
+        self.refuses = view.missing == "error"
+        self.all_ok = dict.fromkeys(self.names, OK)
+        self.all_missing = dict.fromkeys(self.names, MISSING)
+        self.all_expired = dict.fromkeys(self.names, EXPIRED)
+
+    def values(self, raw: bytes) -> list[Any]:
+        """The JSON values of the chosen features. Raises SK454 for a row that this snapshot cannot read."""
+        try:
+            values = orjson.loads(self.reader.values_json(raw))
+        except (SkewlessError, ValueError) as error:
+            raise _unreadable(self.view, error) from None
+        return values if self.picks is None else [values[i] for i in self.picks]
+
+    def event_us(self, raw: bytes | None) -> int | None:
+        """Event time of a stored row; None for no row and for a tombstone. Raises SK454."""
+        if raw is None:
+            return None
+        try:
+            header = rows.read_header(raw)
+        except SkewlessError as error:
+            raise _unreadable(self.view, error) from None
+        return None if header.tombstone else header.event_timestamp_us
+
+
+class Plan:
+    """What one request shape needs from one snapshot. Immutable, so it may be shared by all requests."""
+
+    def __init__(self, selected: Sequence[Selected], namespace: str, known_keys: frozenset[str]) -> None:
+        self.namespace, self.known_keys = namespace, known_keys
+        self.names = tuple(item.name for item in selected)
+        groups: dict[str, list[Selected]] = {}
+        for item in selected:
+            groups.setdefault(item.view.ref, []).append(item)
+        views = [group[0].view for group in groups.values()]
+        once = {v.name for v in views if sum(v.name == w.name for w in views) == 1}
+        self.views = tuple(
+            ViewPlan(group[0].view, group[0].view.name if group[0].view.name in once else ref, group)
+            for ref, group in groups.items()
+        )
+        self.grouped = self.names == tuple(name for vp in self.views for name in vp.names)
+        self.version = {vp.label: vp.view.version for vp in self.views}
+        self.join_keys: dict[str, JoinKey] = {k.name: k for vp in self.views for k in vp.view.join_keys}
+        self.sunset_us = min((v.sunset_at_us for v in views if v.sunset_at_us is not None), default=None)
+
+    def keys(self, entities: Mapping[str, Any]) -> list[bytes | None]:
+        """One Redis key per view, in the order of `views`; None where a join key is NULL (that view is missing).
+
+        Values may be JSON values or text. Raises SK402 for join keys that are absent or unknown, SK3xx for a wrong type.
+        """
+        if self.join_keys.keys() - entities.keys() or entities.keys() - self.known_keys:
+            raise self._key_names(entities)
+        out: list[bytes | None] = []
+        for vp in self.views:
+            parts = [_part(key, entities[key.name]) for key in vp.view.join_keys]
+            out.append(None if None in parts else rows.row_key(self.namespace, vp.view, parts))
+        return out
+
+    def typed(self, entities: Mapping[str, Any]) -> dict[str, Any]:
+        """The join keys as JSON values of their types: text `7` of an int64 key becomes 7. After `keys` has accepted them."""
+        parts = {name: _part(key, entities[name]) for name, key in self.join_keys.items()}
+        return {name: None if part is None else rows.json_value(self.join_keys[name].type, part) for name, part in parts.items()}
+
+    def answer(self, raws: Sequence[bytes | None], now_us: int) -> Answer:
+        """Values and statuses at `now_us` by laws 3 and 4, from one row or None per view.
+
+        Raises MissingFeatures (SK422), SK410 for a view past its sunset, SK454 for a row that does not read.
+        """
+        if self.sunset_us is not None and self.sunset_us <= now_us:
+            raise self._sunset(now_us)
+        answer = Answer({}, {}, {}, {}, {}, self.version)
+        refused: list[ViewPlan] = []
+        for vp, raw in zip(self.views, raws, strict=True):
+            _answer_view(vp, raw, now_us, answer)
+            if vp.refuses and any(answer.status[name] == MISSING for name in vp.names):
+                refused.append(vp)
+        if refused:
+            names = [n for vp in refused for n in vp.names if answer.status[n] == MISSING]
+            raise MissingFeatures(names, [vp.view.ref for vp in refused])
+        return answer if self.grouped else self._in_order(answer)
+
+    def _in_order(self, answer: Answer) -> Answer:
+        features = {name: answer.features[name] for name in self.names}
+        status = {name: answer.status[name] for name in self.names}
+        return msgspec.structs.replace(answer, features=features, status=status)
+
+    def _key_names(self, entities: Mapping[str, Any]) -> SkewlessError:
+        absent = [name for name in self.join_keys if name not in entities]
+        unknown = sorted(str(name) for name in entities.keys() - self.known_keys)
+        parts = ["absent: " + ", ".join(absent)] if absent else []
+        parts += ["not known: " + ", ".join(text[:80] for text in unknown[:10])] if unknown else []
+        needed = ", ".join(f"{key.name} ({key.type})" for key in self.join_keys.values())
+        return SkewlessError("SK402", "join keys do not fit; " + "; ".join(parts), hint=f"Needed: {needed}.")
+
+    def _sunset(self, now_us: int) -> SkewlessError:
+        gone = [vp.view for vp in self.views if vp.view.sunset_at_us is not None and vp.view.sunset_at_us <= now_us]
+        facts = ", ".join(f"{v.ref} ({format_instant(v.sunset_at_us or 0)})" for v in gone)
+        return SkewlessError("SK410", f"past its sunset: {facts}", hint="Ask for a newer version of the view.")
+
+
+class Lookups:
+    """The plans of one snapshot. Made on first use of a request shape; the oldest shapes go when there are too many."""
+
+    def __init__(self, registry: Registry, namespace: str, snapshot_id: str = "") -> None:
+        self.registry, self.namespace, self.snapshot_id = registry, namespace, snapshot_id
+        self._known_keys = frozenset(k.name for v in registry.views for k in v.join_keys)
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+
+    def service(self, name: str) -> Plan:
+        """The plan of a feature service. Raises SK404, SK407."""
+        def make() -> Plan:
+            service = self.registry.service(name)
+            return self._plan(service.features, service.full_names)
+
+        return self._cached(("service", name), make)
+
+    def references(self, refs: tuple[str, ...], full_names: bool = False) -> Plan:
+        """The plan of a list of references (`view`, `view@2:feature as name`). Raises SK104, SK105, SK404, SK407."""
+        return self._cached(
+            ("references", refs, full_names), lambda: self._plan(tuple(parse_ref(r) for r in refs), full_names)
+        )
+
+    def view(self, name: str, version: int | None = None, features: tuple[str, ...] = ()) -> Plan:
+        """The plan of one view, all of its features or those named, in the order named. Raises SK105, SK404, SK407."""
+        refs = tuple(FeatureRef(view=name, version=version, feature=f) for f in features or (None,))
+        return self._cached(("view", name, version, features), lambda: self._plan(refs, False))
+
+    def _plan(self, refs: tuple[FeatureRef, ...], full_names: bool) -> Plan:
+        selected = select(self.registry, refs, full_names=full_names)
+        for item in selected:
+            if not item.view.online:
+                raise SkewlessError(
+                    "SK407", f'feature view "{item.view.ref}" is not served online',
+                    hint="Set online: true in its definition, then plan, apply and sync.",
+                )
+        return Plan(selected, self.namespace, self._known_keys)
+
+    def _cached(self, shape: tuple[Any, ...], make: Callable[[], Plan]) -> Plan:
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = make()
+            while len(self._plans) >= PLANS_MAX:
+                del self._plans[next(iter(self._plans))]
+            self._plans[shape] = plan
+        return plan
+
+
+def _part(key: JoinKey, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return rows.parse_key(key.type, value)
+    except SkewlessError as error:
+        fact = error.fact if len(error.fact) <= 200 else error.fact[:200] + "…"
+        raise SkewlessError(error.code, f'join key "{key.name}": {fact}', detail=error.detail, hint=error.hint) from None
+
+
+def _answer_view(vp: ViewPlan, raw: bytes | None, now_us: int, answer: Answer) -> None:
+    event_us = vp.event_us(raw)
+    if raw is None or event_us is None or event_us > now_us:
+        answer.event_us[vp.label] = answer.freshness_ms[vp.label] = None
+        answer.features.update(vp.defaults)
+        answer.status.update(vp.all_missing)
+        return
+    age_us = now_us - event_us
+    answer.event_us[vp.label] = event_us
+    answer.freshness_ms[vp.label] = age_us // 1000
+    if vp.ttl_us is not None and age_us > vp.ttl_us:
+        answer.features.update(vp.defaults)
+        answer.status.update(vp.all_missing)
+        answer.detail.update(vp.all_expired)
+        return
+    values = vp.values(raw)
+    answer.features.update(zip(vp.names, values, strict=True))
+    answer.status.update(vp.all_ok)
+    if None in values:
+        answer.status.update((name, NULL) for name, value in zip(vp.names, values, strict=True) if value is None)
+    for name, ttl_us in vp.short:
+        if age_us > ttl_us:
+            answer.features[name], answer.status[name], answer.detail[name] = vp.defaults[name], MISSING, EXPIRED
+
+
+def _unreadable(view: View, error: Exception) -> SkewlessError:
+    fact = error.fact if isinstance(error, SkewlessError) else "its values are not JSON"
+    return SkewlessError(
+        "SK454", f'a stored row of "{view.ref}" does not read: {fact}',
+        hint="If a schema was applied just now, ask again; otherwise push the view again: skewless sync --full",
+    )
