@@ -70,8 +70,12 @@ def parse(sql: str, dialect: str) -> exp.Expr | None:
     for table in tree.find_all(exp.Table):
         table.set("catalog", None)
         table.set("db", None)
-    for identifier in tree.find_all(exp.Identifier):
-        identifier.set("quoted", False)
+    for node in tree.walk():
+        if isinstance(node, exp.Identifier):
+            node.set("quoted", False)
+        for name, value in node.args.items():
+            if isinstance(value, str) and name != "this":
+                node.args[name] = value.upper()   # words such as RANGE and PRECEDING are kept as they were written
     return tree
 
 

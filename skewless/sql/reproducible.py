@@ -46,8 +46,10 @@ def unstable_aggregates(
     `schema` is table -> column -> SQL type, as far as known. `exact_result`: the query's value is declared integer or decimal, so
     a sum over a column of unknown type is taken to be exact.
     """
+    inputs = MappingSchema(schema, dialect=dialect)
     try:
-        tree = annotate_types(query.copy(), schema=MappingSchema(schema, dialect=dialect), dialect=dialect)
+        tree = qualify(query.copy(), dialect=dialect, schema=inputs, validate_qualify_columns=False, quote_identifiers=False)
+        tree = annotate_types(tree, schema=inputs, dialect=dialect)
     except SqlglotError:
         tree = query
     out: dict[str, Unstable] = {}
