@@ -7,6 +7,7 @@ answer with `error` is a refusal in the form of `SkewlessError.render`.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -65,7 +66,8 @@ class Calls:
         start, end = arguments.get("start"), arguments.get("end")
         run = Run(table, request_of(
             node, table.view, sql=arguments["sql"], statements=arguments["statements"],
-            definition_hash=definition_hash(arguments["sql"], "duckdb"), run_id=arguments["run_id"],
+            definition_hash=definition_hash(arguments["sql"], "duckdb"),
+            run_id=os.environ.get("SKEWLESS_JOB") or arguments["run_id"],
             start_us=parse_instant(str(start)) if start else None, end_us=parse_instant(str(end)) if end else None,
             full_refresh=bool(arguments["full_refresh"]), allow_retract=bool(arguments["allow_retract"]),
         ))
@@ -157,8 +159,6 @@ def _model_id(arguments: dict[str, Any]) -> str:
 
 def _project_dir() -> str | None:
     """SKEWLESS_PROJECT_DIR, else dbt's own --project-dir."""
-    import os
-
     from dbt.flags import get_flags
 
     root = os.environ.get("SKEWLESS_PROJECT_DIR") or getattr(get_flags(), "PROJECT_DIR", None)

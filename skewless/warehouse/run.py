@@ -103,13 +103,21 @@ class Run:
             earliest = yield self._step("earliest", model=self._model(None))
             begin = None if earliest is None else int(earliest) // windows.DAY_US * windows.DAY_US
         totals = Totals()
-        pieces = self._pieces(begin)
+        done = self._done()
+        pieces = [p for p in self._pieces(begin) if p not in done]
+        if done:
+            self.notes.append(f"{self.view.ref} goes on: {len(done)} windows of this job are there already")
         for number, (start, end) in enumerate(pieces, 1):
             said = f"{self.view.ref} {number}/{len(pieces)} {format_instant(start)} .. {format_instant(end)}"
             part = yield from Chunk(self, start, end, begin, [*self.notes, said]).steps()
             self.notes = []
             totals.add(part)
         return totals
+
+    def _done(self) -> set[Interval]:
+        """Windows that this very job wrote before it was interrupted."""
+        mine = [e for e in self.table.ledger() if e.kind == ledger.WINDOW and e.run_id == self.request.run_id]
+        return {(e.window_start_us, e.window_end_us) for e in mine if e.definition_hash == self.request.definition_hash}
 
     def _pieces(self, begin: int | None) -> list[Interval]:
         request, now = self.request, clock.now_us() - self.request.delay_us
