@@ -11,6 +11,7 @@ import atexit
 import fcntl
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,6 +34,7 @@ class Use:
 
     def __init__(self, folder: Path, lock: IO[bytes], process: subprocess.Popen[bytes] | None) -> None:
         self.folder, self.lock, self.process, self.pid = folder, lock, process, os.getpid()
+        self.server_pid = process.pid if process else _pid(folder)
 
 
 def folder_of(config: Config) -> Path:
@@ -100,8 +102,12 @@ def _let_go(mine: Use, path: Path) -> None:
 
 
 def _stop(mine: Use, path: Path) -> None:
-    pid = _pid(mine.folder)
-    _ask(path, b"SHUTDOWN\r\n")
+    pid = mine.server_pid
+    if not _ask(path, b"PING\r\n"):       # the folder was removed under it
+        if pid is not None and _is_server(pid, mine.folder):
+            os.kill(pid, signal.SIGTERM)
+    else:
+        _ask(path, b"SHUTDOWN\r\n")
     deadline = time.monotonic() + STOP_SECONDS_MAX
     while time.monotonic() < deadline:
         if mine.process is not None:
@@ -196,6 +202,14 @@ def _pid(folder: Path) -> int | None:
         return int((folder / "valkey.pid").read_text())
     except (OSError, ValueError):
         return None
+
+
+def _is_server(pid: int, folder: Path) -> bool:
+    """Whether that process is the server of this folder, and not another one with its number."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)") == str(folder)
+    except OSError:
+        return False
 
 
 def _alive(pid: int) -> bool:

@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]      # rows done, rows in all
 
 
 class SyncResult(NamedTuple):
-    """What a sync of one view did. `rows` written, `retracted` versions told to the store, `ignored` items that changed nothing."""
+    """What a sync of one view did: `rows` written, `retracted` versions sent, `ignored` items that changed nothing."""
 
     view: str
     rows: int
@@ -109,7 +109,8 @@ def sync_view(
             position=_plain(changes.position), at_us=now_us(), rows=written.applied, offset_us=offset, settings=_settings(view)
         ), token=token)
     gone = changes.retracted.num_rows
-    return SyncResult(view.ref, written.applied, gone, written.ignored, changes.position, time.monotonic() - started, changes.full)
+    seconds = time.monotonic() - started
+    return SyncResult(view.ref, written.applied, gone, written.ignored, changes.position, seconds, changes.full)
 
 
 def _push(batch: Batch, changes: Changes, lake: LakeTable) -> Written:

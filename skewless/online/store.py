@@ -104,7 +104,7 @@ class OnlineStore:
         return struct.pack(">q", through_us), b"%d" % now_us(), b"%d" % span, b"%d" % TOMBSTONE_MS
 
     def scan(self, view: View, *, count: int = 1000) -> Iterator[tuple[list[bytes], list[bytes | None]]]:
-        """All keys of the view with their headers (34 bytes), in batches; a key may come twice. Raises SK600."""
+        """All keys of the view with the first 35 bytes of their rows (a tombstone has 34), in batches; a key may come twice."""
         pattern = (_glob(self.namespace) + ":{*}" + _glob(key_suffix(view))).encode()
         cursor = 0
         while True:
@@ -113,7 +113,7 @@ class OnlineStore:
                 if keys:
                     pipe = self.client.pipeline(transaction=False)
                     for key in keys:
-                        pipe.getrange(key, 0, HEADER_SIZE - 1)
+                        pipe.getrange(key, 0, HEADER_SIZE)
                     yield [_bytes(key) for key in keys], [header or None for header in pipe.execute()]
             if not cursor:
                 return
