@@ -96,7 +96,7 @@ def _applicable(plan: Plan, redefine: bool) -> bool:
 
 def _ending(plan: Plan, redefine: bool) -> list[str]:
     if _applicable(plan, redefine):
-        if not plan.changes:
+        if plan.wanted == plan.applied:
             return []
         return [f"Apply with: skewless apply {plan.id}{' --redefine' if redefine and plan.of_kind('breaking') else ''}"]
     schema = any("schema" in c.breaks for c in plan.of_kind("breaking"))
