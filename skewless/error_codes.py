@@ -62,6 +62,8 @@ CODES: dict[str, str] = {
     "SK452": "the server's port is taken",
     "SK453": "the online store does not answer",
     "SK454": "a stored row does not read with this snapshot",
+    "SK460": "a server answered a request of the Python client with a refusal that has no code of ours",
+    "SK461": "no server answers the Python client",
     # SK5xx: history
     "SK501": "a row of a feature view has a NULL join key or a NULL event_timestamp",
     "SK502": "two rows of a feature view share join keys and event_timestamp, and differ",

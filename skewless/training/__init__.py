@@ -1,0 +1,1 @@
+"""Training sets: a label frame and the features as of each label."""
