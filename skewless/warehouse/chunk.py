@@ -73,6 +73,7 @@ class Chunk:
 
     def _commit(self, rows_in: int) -> Generator[Step, Any, Totals]:
         run, snapshot = self.run, self.table.snapshot()
+        self._refuse_gap(snapshot)
         fold = self._fold(snapshot)
         before = yield from self._before(snapshot, fold)
         wanted = self._wanted(snapshot, fold)
@@ -93,6 +94,17 @@ class Chunk:
         from skewless.warehouse.run import Totals
 
         return Totals(rows_in, entry.rows_inserted, entry.rows_corrected, entry.rows_retracted, 1)
+
+    def _refuse_gap(self, snapshot: Snapshot) -> None:
+        """A stream's rows count from complete_through on; a window ahead of it would write the same slots from two sides."""
+        through = snapshot.complete_through_us()
+        reached = self.begin if through is None else through
+        if snapshot.of("pending") and reached is not None and self.start > reached:
+            raise SkewlessError(
+                "SK509", f"window {self._window()} would leave a gap in {self.view.ref}, which a stream writes too",
+                detail=f"The history is complete through {format_instant(reached)}.",
+                hint="Start the window there or earlier, or run dbt without a window.",
+            )
 
     def _fold(self, snapshot: Snapshot) -> Fold | None:
         before = snapshot.complete_through_us()

@@ -13,6 +13,7 @@ import duckdb
 from skewless.warehouse import order
 from skewless.warehouse.columns import EVENT, INGESTED, SUPERSEDED, literal, names, quote, quoted, slot
 from skewless.warehouse.ledger import Position
+from skewless.warehouse.session import memory
 from skewless.warehouse.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class Changes:
 def changes(now: Snapshot, since: Position | None, *, active_since_us: int | None = None) -> Changes:
     """The changes from `since` to `now`; full when `since` is None, of another table, or ahead of this one."""
     full = since is None or since.table_id != now.position.table_id or since.version > now.position.version
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
+    with memory() as con:
         if full or since is None:
             current = now.relation(lo_us=active_since_us)
             rows = con.sql(_newest(current, now)).to_arrow_table()

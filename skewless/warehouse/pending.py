@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from skewless.clock import EPOCH
 from skewless.errors import SkewlessError
 from skewless.warehouse import columns, files, ledger
 from skewless.warehouse.columns import EVENT, INGESTED, SUPERSEDED, quote
 from skewless.warehouse.ledger import LedgerEntry
+from skewless.warehouse.session import memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,8 +44,7 @@ def _write(table: LakeTable, rows: pa.Table, stamp: int) -> list[str]:
     items = [f"{columns.normalised(n, t)} as {quote(n)}" for n, t in columns.stored(view) if n != SUPERSEDED]
     date = columns.event_date(partition, EVENT)
     paths = []
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
+    with memory() as con:
         con.register("skw_rows", rows)
         con.execute(
             f"create temp table skw_pending as select {', '.join(items)}, cast(null as timestamp) as {SUPERSEDED} from skw_rows"

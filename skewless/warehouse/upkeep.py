@@ -16,6 +16,7 @@ from skewless.warehouse.columns import INGESTED, quoted
 from skewless.warehouse.files import LakeFile
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.ledger import LedgerEntry
+from skewless.warehouse.session import memory
 
 GRACE_SECONDS = 7 * 86_400
 WRITE_SECONDS = 3_600                       # longest time from a file's last byte to its commit
@@ -41,7 +42,8 @@ def compact(table: LakeTable) -> Upkeep:
         many = {place: there for place, there in groups.items() if len(there) > 1}
         if many:
             stamp = table.next_stamp()
-            with duckdb.connect(config={"TimeZone": "UTC"}) as con:
+            with memory() as con:
+                con.execute("set TimeZone = 'UTC'")
                 added = [_merge(con, table, state, day, there, stamp) for (state, day), there in many.items()]
             removed = [f for there in many.values() for f in there]
             table.commit(LedgerEntry(kind=ledger.COMPACT, r_us=stamp), added=added, removed=removed, data_change=False)
