@@ -17,8 +17,8 @@ from skewless.serve.replies import json_reply
 
 
 def view_id(project: str, view: View) -> str:
-    """The UUID of one version of a view."""
-    return object_id(project, "feature_view_version", view.ref)
+    """The UUID of one version of a view: the same as in the registry."""
+    return object_id(project, "version", view.ref)
 
 
 def find_view(registry: Registry, text: str) -> View:
@@ -26,7 +26,7 @@ def find_view(registry: Registry, text: str) -> View:
     if len(text) == 36 and text.count("-") == 4:
         wanted = text.lower()
         for view in reversed(registry.views):
-            if wanted in (view_id(registry.project, view), object_id(registry.project, "feature_view", view.name)):
+            if wanted in (view_id(registry.project, view), object_id(registry.project, "view", view.name)):
                 return view
         raise SkewlessError("SK404", f'feature view "{text}" does not exist', hint="GET /feature-views lists them.")
     try:
@@ -64,7 +64,7 @@ def service_document(registry: Registry, service: Service) -> dict[str, Any]:
     selected = select(registry, service.features, full_names=service.full_names)
     keys = {k.name: k.type for item in selected for k in item.view.join_keys}
     return {
-        "id": object_id(registry.project, "feature_service", service.name), "name": service.name,
+        "id": object_id(registry.project, "service", service.name), "name": service.name,
         "description": service.description, "owner": service.owner, "references": [str(ref) for ref in service.features],
         "join_keys": [{"name": name, "type": type_} for name, type_ in keys.items()],
         "features": [item.name for item in selected],

@@ -122,6 +122,7 @@ class Plan:
             ViewPlan(group[0].view, group[0].view.name if group[0].view.name in once else ref, group)
             for ref, group in groups.items()
         )
+        self.key_groups = _key_groups(views)
         self.grouped = self.names == tuple(name for vp in self.views for name in vp.names)
         self.version = {vp.label: vp.view.version for vp in self.views}
         self.join_keys: dict[str, JoinKey] = {k.name: k for vp in self.views for k in vp.view.join_keys}
@@ -134,10 +135,14 @@ class Plan:
         """
         if self.join_keys.keys() - entities.keys() or entities.keys() - self.known_keys:
             raise self._key_names(entities)
-        out: list[bytes | None] = []
-        for vp in self.views:
-            parts = [_part(key, entities[key.name]) for key in vp.view.join_keys]
-            out.append(None if None in parts else rows.row_key(self.namespace, vp.view, parts))
+        out: list[bytes | None] = [None] * len(self.views)
+        for view, members in self.key_groups:
+            parts = [_part(key, entities[key.name]) for key in view.join_keys]
+            if None in parts:
+                continue
+            stem = rows.row_key(self.namespace, view, parts).removesuffix(members[0][1])
+            for position, suffix in members:
+                out[position] = stem + suffix
         return out
 
     def typed(self, entities: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,6 +234,15 @@ class Lookups:
         return plan
 
 
+def _key_groups(views: Sequence[View]) -> tuple[tuple[View, list[tuple[int, bytes]]], ...]:
+    """Views whose keys differ in the suffix only: one of them, and position and suffix of each."""
+    groups: dict[Any, tuple[View, list[tuple[int, bytes]]]] = {}
+    for position, view in enumerate(views):
+        _, members = groups.setdefault((view.entity, view.join_keys), (view, []))
+        members.append((position, rows.key_suffix(view).encode()))
+    return tuple(groups.values())
+
+
 def _part(key: JoinKey, value: Any) -> Any:
     if value is None:
         return None
@@ -258,7 +272,9 @@ def _answer_view(vp: ViewPlan, raw: bytes | None, now_us: int, answer: Answer) -
     answer.features.update(zip(vp.names, values, strict=True))
     answer.status.update(vp.all_ok)
     if None in values:
-        answer.status.update((name, NULL) for name, value in zip(vp.names, values, strict=True) if value is None)
+        for name, value in zip(vp.names, values, strict=True):
+            if value is None:
+                answer.status[name] = NULL
     for name, ttl_us in vp.short:
         if age_us > ttl_us:
             answer.features[name], answer.status[name], answer.detail[name] = vp.defaults[name], MISSING, EXPIRED

@@ -39,7 +39,7 @@ from skewless.registry.model import (
     object_id,
     select,
 )
-from skewless.serve import create_app
+from skewless.serve import create_app, live
 from skewless.serve.app import routes
 from skewless.serve.openapi import document
 from skewless.serve.requests import BODY_BYTES_MAX
@@ -299,7 +299,7 @@ def test_ids_are_names_or_uuids(served: Served) -> None:
     for one in listed:
         assert served.get(f"/feature-views/{one['id']}").json() == one
         assert served.get(f"/feature-views/{one['ref']}").json() == one
-    assert served.get("/feature-views/" + object_id("flights", "feature_view", "delays")).json()["version"] == 2
+    assert served.get("/feature-views/" + object_id("flights", "view", "delays")).json()["version"] == 2
 
 
 def test_a_key_of_several_columns(served: Served) -> None:
@@ -349,7 +349,9 @@ def test_a_batch_keeps_order_and_takes_a_thousand(served: Served) -> None:
     refused(served.post("/online-features/batch", body), 413, "SK413")
 
 
-def test_a_burst_waits_for_its_turn(served: Served) -> None:
+def test_a_burst_waits_for_its_turn(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "REDIS_DEADLINE_S", 60.0)
+
     async def burst() -> set[int]:
         body = {"features": ["delays"], "entities": {"carrier": "UA"}}
         replies = await asyncio.gather(*(served.http.post("/online-features", json=body) for _ in range(400)))
