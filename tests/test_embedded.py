@@ -98,8 +98,8 @@ def test_a_killed_server_is_started_again_with_what_it_had(config: Config) -> No
 
 
 def test_many_start_at_once(config: Config) -> None:
-    others = [subprocess.Popen([sys.executable, "-c", USER, config.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-              for _ in range(4)]
+    command = [sys.executable, "-c", USER, config.root]
+    others = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     pids = {other.stdout.readline() for other in others if other.stdout}
     assert len(pids) == 1
     for other in others:
@@ -133,8 +133,8 @@ def test_a_server_that_cannot_start_says_why(config: Config) -> None:
 
 
 @pytest.mark.parametrize(("url", "code"), [
-    ("redis://127.0.0.1:1/0", "SK600"), ("unix:///nowhere/at/all.sock", "SK600"), ("http://localhost", "SK601"), ("localhost:6379", "SK601"),
-    ("redis+cluster://a:1", "SK601"), ("redis://localhost:x/0", "SK601"),
+    ("redis://127.0.0.1:1/0", "SK600"), ("unix:///nowhere/at/all.sock", "SK600"), ("http://localhost", "SK601"),
+    ("localhost:6379", "SK601"), ("redis+cluster://a:1", "SK601"), ("redis://localhost:x/0", "SK601"),
 ])
 def test_an_online_store_that_is_not_there_is_an_error_with_a_hint(tmp_path: Path, url: str, code: str) -> None:
     with pytest.raises(SkewlessError, match=code) as caught:

@@ -84,12 +84,14 @@ class SyncRecords:
                 if time.monotonic() >= deadline:
                     raise _busy(view, f"Its lock ends {LOCK_SECONDS} s after its process.")
                 time.sleep(0.05)
+        _held.add(token)
         done = threading.Event()
         renewer = threading.Thread(target=self._renew, args=(view, token, done), daemon=True)
         renewer.start()
         try:
             yield token
         finally:
+            _held.discard(token)
             done.set()
             renewer.join()
             with suppress(Exception):       # it expires by itself
@@ -116,14 +118,20 @@ _RENEW_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 _SET_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[2], ARGV[2]) return 1 end return 0"
 
 
+_held: set[str] = set()         # the tokens of locks that this process holds
+
+
 def _token() -> str:
     return "|".join((_machine(), str(os.getpid()), _born(os.getpid()), uuid4().hex))
 
 
 def _is_dead(token: str) -> bool:
-    """Whether the holder was a process of this machine that is gone."""
+    """Whether the holder was a process of this machine that is gone, or a sync of this process that could not free it."""
     parts = token.split("|")
-    return len(parts) == 4 and parts[0] == _machine() and bool(parts[2]) and _born(int(parts[1])) != parts[2]
+    if len(parts) != 4 or parts[0] != _machine() or not parts[2]:
+        return False
+    mine = parts[1] == str(os.getpid()) and token not in _held
+    return mine or _born(int(parts[1])) != parts[2]
 
 
 def _machine() -> str:
