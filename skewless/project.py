@@ -58,14 +58,14 @@ def make_plan(config: Config, project: Project | None = None) -> Plan:
 def apply_plan(config: Config, plan_id: str, *, redefine: bool = False, project: Project | None = None) -> Applied:
     """Apply exactly the plan of that id, then mark the lake and publish the snapshot.
 
-    A plan that was applied, and after which nothing changed, is finished again (an earlier run may have been interrupted).
+    The plan that was applied last, when nothing changed since, is finished again (an earlier run may have been interrupted).
     Raises SK252 when the project or the registry changed since the plan was shown, SK254 for breaking changes, SK253 when another
     apply came first.
     """
     store, plan = Store(config), make_plan(config, project)
     if plan.id != plan_id:
         applied_at = store.applied_at_us(plan_id)
-        if applied_at is not None and not plan.changes:
+        if applied_at is not None and not plan.changes and store.last_plan() == plan_id:
             return _finish(config, plan, redefined=store.redefined_by(plan_id), again=True)
         raise _another_plan(plan, plan_id, applied_at)
     plan.refuse(redefine=redefine)
@@ -87,7 +87,7 @@ def _another_plan(plan: Plan, plan_id: str, applied_at_us: int | None) -> Skewle
 
 
 def _finish(config: Config, plan: Plan, *, redefined: set[str], again: bool) -> Applied:
-    from skewless.online import connect
+    from skewless.online import connect, speaking
     from skewless.warehouse.lake import LakeTable
 
     for view in plan.wanted.views:
@@ -95,7 +95,9 @@ def _finish(config: Config, plan: Plan, *, redefined: set[str], again: bool) -> 
             table = LakeTable(config.lake_root, view)
             restate = view.ref in redefined and table.exists() and table.applied_hash() != view.definition_hash
             table.mark_applied(view.definition_hash, restate=restate)
-    return Applied(plan, snapshot.publish(connect(config), config.namespace, plan.wanted), again)
+    client = connect(config)
+    with speaking(config.online_store):
+        return Applied(plan, snapshot.publish(client, config.namespace, plan.wanted), again)
 
 
 def measured_delay_us(config: Config, view: View) -> int | None:
@@ -153,6 +155,7 @@ def history_facts(config: Config, view: View) -> tuple[int | None, int | None]:
     if view.active_within_us is not None:
         since = f" where event_timestamp >= make_timestamp({now_us() - view.active_within_us})"
     keys = ", ".join(f'"{k}"' for k in view.key_names)
-    with duckdb.connect(config={"TimeZone": "UTC"}) as connection:
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
         row = connection.execute(f"select count(*) from (select distinct {keys} from {table.relation()} v{since})").fetchone()
     return (row[0] if row else None), complete_us

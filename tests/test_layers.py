@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "warehouse": MODEL | {"sql"},
     "lookup": MODEL | {"rows", "online"},
     "project": MODEL | {"sql", "online", "warehouse"},
+    "status": MODEL | {"sql", "online", "warehouse"},
     "training": MODEL | {"warehouse"},
     "audit": MODEL | {"rows", "online", "warehouse"},
     "sync": MODEL | {"rows", "online", "warehouse"},

@@ -154,6 +154,10 @@ class Store:
         found = self._application(plan_id)
         return found.at_us if found else None
 
+    def last_plan(self) -> str | None:
+        """The id of the plan that was applied last."""
+        return next((e["subject"] for e in self.events() if e["kind"] == "apply"), None)
+
     def redefined_by(self, plan_id: str) -> set[str]:
         """The views (`name@version`) whose published features the plan redefined."""
         found = self._application(plan_id)
