@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 CLOCK = "2014-01-01T12:00:00Z"
 LOOKUP = ["carrier=UA", "tailnum=N14228", "origin=EWR", "dest=IAH"]
 SERVER_START_S_MAX = 30
+SKEWLESS = [sys.executable, "-m", "skewless.cli"]
 
 
 class Demo:
@@ -47,9 +49,9 @@ class Demo:
         with self.step("check the definitions"):
             self.skewless("check")
         with self.step("register the feature views"):
-            plan = json.loads(self.skewless("plan", "--json", quiet=True))
-            self.skewless("plan")
-            self.skewless("apply", plan["id"])
+            plan = self.skewless("plan")
+            for line in re.findall(r"skewless apply (\w+)", plan):
+                self.skewless("apply", line)
         with self.step("build their history, month by month, and push the newest rows to Valkey"):
             self.skewless("materialize")
         with self.step("push again: nothing has changed"):
@@ -74,21 +76,18 @@ class Demo:
         yield
         print(f"   ({time.monotonic() - started:.1f} s)", flush=True)
 
-    def skewless(self, *args: str, quiet: bool = False) -> str:
+    def skewless(self, *args: str) -> str:
         """A skewless command in the project's folder, shown as it would be typed; returns what it wrote to stdout."""
-        return self.command("skewless", [sys.executable, "-m", "skewless.cli", *args], quiet=quiet)
+        return self.command("skewless", SKEWLESS, args)
 
     def dbt(self, *args: str) -> str:
         """A dbt command in the project's folder; its log is shown when it fails."""
-        return self.command("dbt", [sys.executable, "-m", "dbt.cli.main", "--quiet", *args])
+        return self.command("dbt", [str(Path(sys.executable).with_name("dbt")), "--quiet"], args)
 
-    def command(self, name: str, argv: list[str], *, quiet: bool = False) -> str:
-        args = [a for a in argv[3:] if a != "--quiet"]
-        if not quiet:
-            print("$ " + " ".join([name, *(self.shown(a) for a in args)]), flush=True)
-        done = subprocess.run(argv, cwd=self.project, env=self.env, stdout=subprocess.PIPE, text=True)
-        if not quiet or done.returncode:
-            print(done.stdout, end="", flush=True)
+    def command(self, name: str, program: list[str], args: tuple[str, ...]) -> str:
+        print("$ " + " ".join([name, *(self.shown(a) for a in args)]), flush=True)
+        done = subprocess.run([*program, *args], cwd=self.project, env=self.env, stdout=subprocess.PIPE, text=True)
+        print(done.stdout, end="", flush=True)
         if done.returncode:
             print(f"\n{name} {args[0]} ended with exit code {done.returncode}; the demo stops here.", file=sys.stderr)
             sys.exit(done.returncode)
@@ -100,7 +99,7 @@ class Demo:
 
     def lookup_over_http(self) -> None:
         """Start the server on a free port, ask once, stop it."""
-        body = {"feature_service": "late_flights", "join_keys": dict(pair.split("=") for pair in LOOKUP)}
+        body = {"features": ["carrier_delays@1", "airport_weather@1:temp"], "entities": {"carrier": "UA", "origin": "EWR"}}
         with self.server() as url:
             print(f"$ curl --json '{json.dumps(body)}' {url}/online-features")
             print(json.dumps(ask(f"{url}/online-features", body), indent=2))
@@ -110,9 +109,8 @@ class Demo:
         """`skewless serve` on a free port until the block ends; yields its URL."""
         port = free_port()
         env = {**self.env, "SKEWLESS_SERVE_PORT": str(port)}
-        argv = [sys.executable, "-m", "skewless.cli", "serve"]
         log = (self.project / ".skewless" / "demo-server.log").open("w+")
-        process = subprocess.Popen(argv, cwd=self.project, env=env, stdout=log, stderr=log)
+        process = subprocess.Popen([*SKEWLESS, "serve"], cwd=self.project, env=env, stdout=log, stderr=log)
         try:
             wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, Path(log.name))
             yield f"http://127.0.0.1:{port}"
@@ -124,20 +122,22 @@ class Demo:
     def show_leak(self) -> None:
         import leak
 
-        found = leak.compare(self.project, self.labels, self.train)
-        share = found.differ / found.rows
-        print(f"   labels (flights of 2013)                                  {found.rows:>9,}")
-        print(f"   rows in which a leaky join gives another value            {found.differ:>9,}   {share:.1%}")
-        print(f"   rows that a leaky join tells about a later event          {found.from_the_future:>9,}")
-        for name, count in found.differ_by_feature.items():
-            print(f"     {name:<30} differs in                  {count:>9,}")
+        honest, leaks = leak.compare(self.project, self.labels, self.train)
+        print(f"   {leaks[0].rows:,} labels; rows in which a join gives another value than the one as of the label,")
+        print("   rows that are told of a later event, and how many of the late flights a plane's last delay would foretell:\n")
+        print(f"   {'':<36}{'other value':>12}  {'from the future':>15}  {'foretold':>8}")
+        print(f"   {'skewless: as of each label':<36}{0:>12,}  {0:>15,}  {honest:>8.1%}")
+        for found in leaks:
+            title = {"newest": "a join to the newest row", "same day": "a join on the same day"}[found.name]
+            print(f"   {title:<36}{found.differ:>12,}  {found.from_the_future:>15,}  {found.caught:>8.1%}")
+        print("\n   What a leaky training set tells about a flight, production cannot: a model that learned it fails there.")
 
     def farewell(self) -> None:
         out, project = (os.path.relpath(path) for path in (self.out, self.project))
         print(f"""
 Done in {time.monotonic() - self.started:.0f} s. No process was left behind.
-  {out}/labels.parquet     one row a flight: its keys, label_timestamp, late
-  {out}/train.parquet      the same rows in the same order, with the features as of each scheduled departure
+  {out}/labels.parquet       one row a flight: its keys, label_timestamp, late
+  {out}/train.parquet        the same rows in the same order, with the features as of each scheduled departure
   {out}/train.manifest.json  what it was made of, to the byte
 
 Try next:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.example import Example, run_demo
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -32,3 +34,9 @@ def golden(update: bool) -> Callable[[str, str], None]:
         assert text == path.read_text(), f"{name} differs; pytest --update rewrites it"
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """A private copy of dbt_project/ on which the whole demo has run once. Tests read it; they do not change it."""
+    return run_demo(tmp_path_factory.mktemp("example"))
