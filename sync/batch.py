@@ -202,7 +202,7 @@ def _is_stale(batch: Batch, header: rows.Header) -> bool:
 
 def _through(view: View, lake: LakeTable, changes: Changes) -> int:
     """Up to where the batch owns every slot: all of it, or for a view with a stream complete_through."""
-    if getattr(view, "stream", None) is None:
+    if not view.streamed:
         return OWN_ALL_US
     at = lake.snapshot(changes.position.version).complete_through_us()
     return -(2**63) if at is None else at

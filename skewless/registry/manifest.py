@@ -91,7 +91,7 @@ def _read_view(
     view = View(
         name=node["name"], version=version, entity=entity[0], join_keys=keys, features=features,
         storage=_storage(node, block, report), unique_id=node["unique_id"], relation=node.get("relation_name") or "",
-        materialized=node["config"].get("materialized") or "", file=_file(manifest, node),
+        materialized=node["config"].get("materialized") or "", file=_file(manifest, node), streamed=_streamed(block),
         definition_hash=definition_hash(sql, dialect) if sql else "", upstream=upstream_of(manifest, node),
         owner=_owner(manifest, node), description=node.get("description") or "",
         deprecated_at_us=parse_instant(node["deprecation_date"]) if node.get("deprecation_date") else None, **fields,
@@ -99,6 +99,11 @@ def _read_view(
     check_sql(root, manifest, node, view, report)
     _check_delay(view, block, report, measured)
     return view
+
+
+def _streamed(block: dict[str, Any]) -> bool:
+    stream = block.get("stream")
+    return isinstance(stream, dict) and stream.get("enabled", True) is not False
 
 
 def _version(node: dict[str, Any], report: Report) -> int:

@@ -68,6 +68,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     overlap_us: int = 86_400_000_000
     availability_delay_us: int | None = None
     online: bool = True
+    streamed: bool = False                  # a stream writes rows beside the batch
     active_within_us: int | None = None
     missing: str = "default"                # default | null | error
     partition: str = "month"                # day | month

@@ -1,0 +1,165 @@
+"""The whole house at once: source → history → Valkey → training set, against one oracle.
+
+Laws 2, 3, 4, 6, 7 and 8 on the real lake, the real sync and a real Valkey: beside the batch a stream appends, re-sends and replays;
+syncs die half way; after each sync online = newest offline row, bytes; after each join, features = oracle, rows out = rows in.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
+
+from skewless import rows
+from skewless.config import Config
+from skewless.online import OnlineStore, connect
+from skewless.sync.batch import sync_view
+from skewless.warehouse.dbt import compile_inline
+from skewless.warehouse.session import memory
+from tests.history_driver import VIEWS
+from tests.history_project import Project
+from tests.test_lake_states import AT, BEGIN, HOUR, KEYS, SOAK, History, Slot, Values, plain
+
+DELAY_US = HOUR                         # availability_delay of the view in tests.history_project
+_names = itertools.count()
+
+
+class Died(Exception):
+    """Stands for the death of a process in the middle of a sync."""
+
+
+@functools.cache
+def join_sql() -> str:
+    """The product's join of the view `events` to a relation `labels`, rendered once by dbt."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder) / "p")
+        return compile_inline(
+            project.config,
+            "{{ skewless.point_in_time_join('labels', ['events'], statuses=true, relations={'events@1': 'skw_events'}) }}",
+        )
+
+
+class House(History):
+    """`History` with the real online store behind it, and training sets."""
+
+    client: redis.Redis
+
+    @initialize(partition=st.sampled_from(["day", "month"]))
+    def start(self, partition: str) -> None:
+        super().start(partition=partition)
+        self.view = replace(VIEWS[partition], streamed=True)
+        self.config = Config(root=str(self.folder), project=f"house{next(_names)}", target="", lake="")
+        assert self.config.lake_root == self.folder
+        self.store = OnlineStore(self.client, self.config.namespace)
+        self.known = (0, 0)             # stamp and complete_through as the stream's writer read them last
+
+    def _key(self, key: str) -> bytes:
+        return rows.row_key(self.config.namespace, self.view, [key])
+
+    def _send(self, slot: Slot, a: int | None, x: float | None, ingested: int) -> None:
+        """The stream's writer: Redis at once, then the lake, then a look at the ledger."""
+        if not self.driver.table.exists():
+            self.driver.table.create()
+        raw = rows.encode_row(self.view, slot[1], ingested, [a, x], self.known[0])
+        while slot[1] >= self.known[1] and self.store.write_stream(self.view, [self._key(slot[0])], [raw]).refresh:
+            self._read_ledger()
+            raw = rows.encode_row(self.view, slot[1], ingested, [a, x], self.known[0])
+        super()._send(slot, a, x, ingested)
+        self._read_ledger()
+        if slot[1] < self.known[1]:
+            self.store.suspect(self.view, [self._key(slot[0])])
+
+    def _read_ledger(self) -> None:
+        table = self.driver.table
+        self.known = (table.position().r_us, table.complete_through_us() or 0)
+
+    @precondition(lambda self: hasattr(self, "driver") and self.driver.table.exists())
+    @rule(full=st.booleans(), dies=st.booleans())
+    def push(self, full: bool, dies: bool) -> None:
+        """A sync, perhaps after one that died; then online = newest offline row, bytes."""
+        if dies:
+            def die(done: int, total: int) -> None:
+                raise Died
+
+            try:
+                self._push(full=full, on_progress=die)
+            except Died:
+                pass
+        self._push(full=full)
+        newest: dict[str, tuple[int, int, Values]] = {}
+        for (key, at), (values, ingested) in self.oracle.visible().items():
+            if key not in newest or newest[key][0] < at:
+                newest[key] = (at, ingested, values)
+        for key in ("a", "b", "c"):
+            raw = self.store.read([self._key(key)])[0]
+            found = None if raw is None or rows.read_header(raw).tombstone else raw
+            wanted = self._encoded(*newest[key]) if key in newest else None
+            assert _without_stamp(found) == _without_stamp(wanted), (key, raw, newest.get(key))
+
+    def _push(self, **options: Any) -> None:
+        sync_view(self.config, self.view, rows_per_second_max=0, client=self.client, **options)
+
+    def _encoded(self, at: int, ingested: int, values: Values) -> bytes:
+        a, x = values
+        return rows.encode_row(self.view, at, ingested, [a, None if x is None else float(x)], 0)
+
+    @precondition(lambda self: hasattr(self, "driver") and self.driver.table.exists())
+    @rule(labels=st.lists(st.tuples(st.one_of(KEYS, st.just("nobody"), st.none()), AT), max_size=12))
+    def train(self, labels: list[tuple[str | None, int]]) -> None:
+        """Rows out = rows in, in order, duplicates kept; each holds the newest row that was there (laws 3, 4 and 6)."""
+        times = [BEGIN + hour * HOUR for _, hour in labels]
+        frame = pa.table({
+            "nr": pa.array(range(len(labels)), pa.int64()), "k": pa.array([k for k, _ in labels], pa.string()),
+            "label_timestamp": pa.array(times, pa.timestamp("us")),
+        })
+        with memory() as con:
+            con.register("labels", frame)
+            con.execute(f"create temp view skw_events as select * from {self.driver.table.relation()}").fetchall()
+            answer = con.sql(join_sql()).to_arrow_table().to_pylist()
+        assert [r["nr"] for r in answer] == list(range(len(labels)))
+        for row, (key, _), at in zip(answer, labels, times, strict=True):
+            wanted = self._as_of(key, at)
+            assert row["events__status"] == ("missing" if wanted is None else "ok"), row
+            assert plain(row["a"], row["x"]) == (wanted or (None, None)), (row, wanted)
+
+    def _as_of(self, key: str | None, at: int) -> Values | None:
+        there = [(slot[1], known[0]) for slot, known in self.oracle.visible().items() if slot[0] == key]
+        there = [(event, values) for event, values in there if event + DELAY_US <= at]
+        return max(there, key=lambda t: t[0])[1] if there else None
+
+
+def _without_stamp(raw: bytes | None) -> tuple[bytes, bytes] | None:
+    return None if raw is None else (raw[:26], raw[34:])
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[redis.Redis]:
+    folder = Path(tempfile.mkdtemp(prefix="laws"))
+    client = connect(Config(root=str(folder), project="laws"))
+    yield client
+    client.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_one_history_three_paths_one_answer(client: redis.Redis) -> None:
+    machine = type("Machine", (House,), {"client": client})
+    try:
+        run_state_machine_as_test(machine, settings=settings(
+            max_examples=300 if SOAK else 10, stateful_step_count=60 if SOAK else 25, deadline=None, print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ))
+    finally:
+        os.environ.pop("SKEWLESS_CLOCK", None)
