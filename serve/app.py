@@ -60,9 +60,9 @@ def lifespan(config: Config, connect: Connect) -> Callable[[Starlette], Any]:
     async def run(app: Starlette) -> AsyncIterator[None]:
         client = connect(config)
         live = app.state.live = Live(config, client)
-        watching = asyncio.create_task(live.watch())
-        with suppress(SkewlessError):
+        with suppress(SkewlessError):   # the watch says it, and keeps trying
             await live.refresh()
+        watching = asyncio.create_task(live.watch())
         try:
             yield
         finally:

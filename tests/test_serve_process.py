@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ import redis
 from skewless import rows
 from skewless.registry import snapshot
 from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, Service, View
+from tests.example import Example
 
 NOW_US = 1_388_577_600_000_000
 ENV = {**os.environ, "SKEWLESS_CLOCK": "2014-01-01T12:00:00Z"}
@@ -72,13 +74,13 @@ class Valkey:
 class Process:
     """`skewless serve` of a project, and requests to it over one kept connection."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, log: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "skewless.cli", "serve", "--port", "0", "--project-dir", str(project)],
-            stdout=subprocess.PIPE, stderr=(project / "serve.log").open("w"), text=True, env=ENV,
+            stdout=subprocess.PIPE, stderr=log.open("w"), text=True, env=ENV,
         )
         self.url = self.process.stdout.readline().strip()
-        assert self.url.startswith("http://127.0.0.1:"), (project / "serve.log").read_text()
+        assert self.url.startswith("http://127.0.0.1:"), log.read_text()
         self.port = urlsplit(self.url).port
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
@@ -133,7 +135,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Path:
 
 @pytest.fixture(scope="module")
 def server(project: Path) -> Iterator[Process]:
-    process = Process(project)
+    process = Process(project, project / "serve.log")
     yield process
     assert process.stop() == 0
 
@@ -271,7 +273,7 @@ def test_snapshots_swap_under_load_without_a_failed_request(server: Process, val
 
 
 def test_sigterm_drains_and_ends_with_0(project: Path, valkey: Valkey) -> None:
-    process = Process(project)
+    process = Process(project, project / "drain.log")
     with socket.create_connection(("127.0.0.1", process.port)) as wire:
         head = f"POST /online-features HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
         wire.sendall((head + BODY[:-1]).encode())
@@ -322,3 +324,37 @@ def test_get_refusals(project: Path, server: Process, arguments: list[str], code
     done = skewless(project, "get", *arguments)
     assert done.returncode in (2, 3) and f"error[{code}]" in done.stderr and says in done.stderr, done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
+
+
+# ---- lines to try, and the page of the documentation ----
+
+def test_the_lines_to_try_work_and_a_server_may_start_before_its_redis(project: Path, server: Process, valkey: Valkey) -> None:
+    log = project / "serve.log"
+    wait_for(lambda: log.read_text().count("  curl ") == 3, 5)
+    for line in log.read_text().splitlines():
+        if line.startswith("  curl "):
+            done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+            assert "error" not in done.stdout and (json.loads(done.stdout).get("status") or json.loads(done.stdout)["features"])
+    valkey.kill()
+    early = Process(project, project / "early.log")
+    try:
+        assert early.ask("GET", "/readyz")[0] == 503 and early.ask("GET", "/healthz")[0] == 200
+        valkey.start()
+        wait_for(lambda: early.ask("GET", "/readyz")[0] == 200, 5)
+        assert early.ask("POST", "/online-features", BODY)[0] == 200
+    finally:
+        assert early.stop(signal.SIGINT) == 0
+
+
+def test_the_replies_of_the_documentation_are_real(example: Example, tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "serving.md").read_text()
+    shown = re.findall(r"```sh\n(curl [^\n]+)\n```\n```json\n(.*?)```", page, flags=re.DOTALL)
+    assert len(shown) == 5
+    process = Process(example.project, tmp_path / "serve.log")
+    try:
+        for command, reply in shown:
+            command = command.replace("http://127.0.0.1:8000", process.url)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+            assert json.loads(done.stdout) == json.loads(reply), command
+    finally:
+        assert process.stop() == 0

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import urlencode
+import json
+import shlex
+from typing import Annotated, Any
+from urllib.parse import unquote, urlencode
 
 import typer
 
 from skewless.cli.output import ProjectDir, Target, say
 from skewless.config import Config, read_config
 from skewless.errors import SkewlessError
-from skewless.registry.model import Registry
+from skewless.registry.model import View
+from skewless.rows import key_suffix
 
+SCANS_MAX = 20
 app = typer.Typer(add_completion=False)
 
 
@@ -32,42 +36,51 @@ def serve(
 
     def on_ready(url: str) -> None:
         print(url, flush=True)
-        for line in try_these(config, registry, url):
-            say(line)
+        say(f"serving {config.namespace} on {url}; catalogue at {url}/; try:")
+        for line in lines:
+            say("  " + line.replace("URL", url))
 
-    registry = published(config)
+    lines = try_these(config)
     server.run(config, host=host or None, port=None if port < 0 else port, insecure=insecure, on_ready=on_ready)
     say("stopped")
 
 
-def published(config: Config) -> Registry | None:
-    """What is being served; None, said on stderr, where the server has to wait for it. Raises SK601, SK602."""
+def try_these(config: Config) -> list[str]:
+    """Commands to try, with `URL` for the server's: readiness, one view, one service, for entities that are there.
+
+    A server that has to wait for Redis or a snapshot says so and starts all the same. Raises SK601, SK602.
+    """
     from skewless.online import connect
     from skewless.registry import snapshot
 
+    lines = ["curl -s URL/readyz"]
     try:
         with connect(config) as client:
-            return snapshot.load(client, config.namespace)
+            registry = snapshot.load(client, config.namespace)
+            found = {view.ref: some_entity(client, config.namespace, view) for view in registry.views if view.online}
     except SkewlessError as error:
         if error.code not in ("SK250", "SK251", "SK600"):
             raise
         say(f"not ready yet, waiting: {error}")
-        return None
-
-
-def try_these(config: Config, registry: Registry | None, url: str) -> list[str]:
-    """Lines to try: readiness, one view, one service."""
-    lines = [f"serving {config.namespace} on {url}; catalogue at {url}/; try:", f"  curl -s {url}/readyz"]
-    if registry is None:
         return lines
-    online = [view for view in registry.views if view.online]
-    if online:
-        keys = urlencode({key.name: "…" for key in online[0].join_keys}, safe="…")
-        lines.append(f"  curl -s '{url}/feature-views/{online[0].name}/online-features?{keys}'")
+    for ref, entity in list(found.items())[:1]:
+        lines.append(f"curl -s 'URL/feature-views/{ref}/online-features?{urlencode(entity)}'")
     for service in registry.services[:1]:
-        names = dict.fromkeys(k.name for ref in service.features for k in registry.view(ref.view, ref.version).join_keys)
-        body = ", ".join(f'"{name}": "…"' for name in names)
-        lines.append(
-            f"  curl -s {url}/online-features -d '{{\"feature_service\": \"{service.name}\", \"entities\": {{{body}}}}}'"
-        )
+        views = [registry.view(ref.view, ref.version) for ref in service.features]
+        keys = {name: value for view in views for name, value in found.get(view.ref, {}).items()}
+        body = json.dumps({"feature_service": service.name, "entities": keys}, ensure_ascii=False)
+        lines.append(f"curl -s URL/online-features -d {shlex.quote(body)}")
     return lines
+
+
+def some_entity(client: Any, namespace: str, view: View) -> dict[str, str]:
+    """The join keys of some entity of the view in the online store; `…` for each where a short look finds none."""
+    cursor, pattern = 0, f"{namespace}:{{*}}{key_suffix(view)}"
+    for _ in range(SCANS_MAX):
+        cursor, keys = client.scan(cursor, match=pattern, count=1_000)
+        for key in keys:
+            parts = key.decode().partition("{")[2].rpartition("}")[0].split("|")[1:]
+            return dict(zip(view.key_names, map(unquote, parts), strict=True))
+        if not cursor:
+            break
+    return dict.fromkeys(view.key_names, "…")
