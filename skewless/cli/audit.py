@@ -14,7 +14,10 @@ from skewless.errors import EXIT_FOUND
 app = typer.Typer(add_completion=False)
 
 
-@app.command(help="Compare offline rows with online rows, byte for byte; exit code 1 when some differ.")
+@app.command(
+    help="Compare offline rows with online rows, byte for byte; exit code 1 when some differ.\n\n"
+    "Example: skewless audit carrier_delays"
+)
 def audit(
     views: Annotated[list[str] | None, typer.Argument(help="Views: name or name@version; default: all that are online.")] = None,
     as_json: AsJson = False,

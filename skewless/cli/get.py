@@ -15,7 +15,10 @@ from skewless.lookup import Answer, Lookups, Plan
 app = typer.Typer(add_completion=False)
 
 
-@app.command(help="Look features up in the online store: skewless get late_flights carrier=UA tailnum=N14228 …")
+@app.command(
+    help="Look features up in the online store.\n\n"
+    "Example: skewless get late_flights carrier=UA tailnum=N14228 origin=EWR dest=IAH"
+)
 def get(
     what: Annotated[str, typer.Argument(help="A feature service, or a reference: view, view@2, view@2:feature.")],
     keys: Annotated[list[str] | None, typer.Argument(help="Join keys: key=value …")] = None,

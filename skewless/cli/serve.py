@@ -19,7 +19,10 @@ SCANS_MAX = 20
 app = typer.Typer(add_completion=False)
 
 
-@app.command(help="Serve features over HTTP, from the published snapshot and the online store.")
+@app.command(
+    help="Serve features over HTTP, from the published snapshot and the online store.\n\n"
+    "Example: skewless serve --port 8080"
+)
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address; default: serve.host of skewless.yml, 127.0.0.1.")] = "",
     port: Annotated[int, typer.Option("--port", help="Port; 0 takes a free one; default: serve.port.", min=-1, max=65535)] = -1,

@@ -14,7 +14,10 @@ from skewless.registry.model import Registry, View, parse_ref
 app = typer.Typer(add_completion=False)
 
 
-@app.command(help="Push rows that changed since the last sync to the online store.")
+@app.command(
+    help="Push rows that changed since the last sync to the online store.\n\n"
+    "Example: skewless sync carrier_delays"
+)
 def sync(
     views: Annotated[list[str] | None, typer.Argument(help="Views: name or name@version; default: all that are online.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Push every entity's newest row, and remove what is gone.")] = False,

@@ -14,7 +14,10 @@ from skewless.errors import SkewlessError
 app = typer.Typer(add_completion=False)
 
 
-@app.command(help="Join features to a label frame, as of each label; or rebuild a training set from its manifest.")
+@app.command(
+    help="Join features to a label frame, as of each label; or rebuild a training set from its manifest.\n\n"
+    "Example: skewless training-set --labels labels.parquet --service late_flights --out train.parquet"
+)
 def training_set(
     labels: Annotated[str, typer.Option(help="Label frame: .parquet or .csv file, or ref:<dbt model>.")] = "",
     service: Annotated[str, typer.Option(help="Feature service whose features to join.")] = "",
