@@ -6,7 +6,8 @@ from typing import Any
 
 VIEW: dict[str, Any] = {
     "id": "8c4ff3ab-4a4b-5b9b-9d64-0d1f8a3f7a11", "name": "carrier_delays", "version": 1, "ref": "carrier_delays@1",
-    "description": "How late a carrier's flights landed, over the last day and week.", "owner": "flight_ops", "entity": "carrier",
+    "description": "How late a carrier's flights landed, over the last day and week.",
+    "owner": "Flight operations", "entity": "carrier",
     "join_keys": [{"name": "carrier", "type": "string"}],
     "features": [
         {"name": "carrier_landings_24h", "type": "int64", "default": 0, "description": "Landings in 24 hours.", "ttl": None}
@@ -15,18 +16,18 @@ VIEW: dict[str, Any] = {
     "deprecated_at": None, "sunset_at": None, "schema_fingerprint": "5f2d8c0e9b1a7346",
 }
 METADATA: dict[str, Any] = {
-    "freshness_ms": {"carrier_delays": 27360000, "airport_weather": 133200000},
+    "freshness_ms": {"carrier_delays": 20460000, "airport_weather": 133200000},
     "status": {"carrier_landings_24h": "ok", "wind_gust": "missing"},
     "detail": {"wind_gust": "expired"},
-    "event_timestamp": {"carrier_delays": "2014-01-01T04:24:00Z", "airport_weather": "2013-12-30T23:00:00Z"},
+    "event_timestamp": {"carrier_delays": "2014-01-01T06:19:00Z", "airport_weather": "2013-12-30T23:00:00Z"},
     "version": {"carrier_delays": 1, "airport_weather": 1},
 }
-REPLY: dict[str, Any] = {"features": {"carrier_landings_24h": 119, "wind_gust": None}, "metadata": METADATA}
+REPLY: dict[str, Any] = {"features": {"carrier_landings_24h": 138, "wind_gust": None}, "metadata": METADATA}
 VIEW_REPLY: dict[str, Any] = {
-    "entity_id": "UA", "features": {"carrier_landings_24h": 119}, "event_timestamp": "2014-01-01T04:24:00Z",
+    "entity_id": "UA", "features": {"carrier_landings_24h": 138}, "event_timestamp": "2014-01-01T06:19:00Z",
     "metadata": {
-        "freshness_ms": {"carrier_delays": 27360000}, "status": {"carrier_landings_24h": "ok"}, "detail": {},
-        "event_timestamp": {"carrier_delays": "2014-01-01T04:24:00Z"}, "version": {"carrier_delays": 1},
+        "freshness_ms": {"carrier_delays": 20460000}, "status": {"carrier_landings_24h": "ok"}, "detail": {},
+        "event_timestamp": {"carrier_delays": "2014-01-01T06:19:00Z"}, "version": {"carrier_delays": 1},
     },
 }
 REQUEST: dict[str, Any] = {
