@@ -23,8 +23,10 @@ from skewless.registry import snapshot
 from skewless.registry.store import Store
 from skewless.status import freshness, read_status
 from skewless.warehouse.dbt import ensure_manifest
+from skewless.warehouse.lake import LakeTable
+from skewless.warehouse.ledger import LedgerEntry
 from tests.history_project import MODEL, NOW, Project
-from tests.registries import DAY, view
+from tests.registries import view
 
 ROWS = [("a", "2026-03-01T10:00:00", 1, 0.5), ("b", "2026-03-09T10:00:00", 2, None)]
 
@@ -160,16 +162,20 @@ def test_several_applies_at_once_end_in_one_event(project: Project) -> None:
 
 
 def test_the_delay_is_measured_by_the_ledger(tmp_path: Path) -> None:
-    project = Project(tmp_path / "p")
-    project.rows(ROWS)
-    assert measured_delay_us(project.config, view("events")) is None
-    assert project.run(now="2026-03-10T00:00:00Z").ok
-    table = project.table()
-    assert measured_delay_us(project.config, table.view) is None
-    assert project.run(now="2026-03-10T02:00:00Z").ok
-    delay = measured_delay_us(project.config, table.view)
-    assert delay is not None and 0 < delay <= DAY
-    assert abs(delay - 2 * 3600 * 10**6 * 0.99) < 10**6
+    config = Config(root=str(tmp_path), project="tiny")
+    table = LakeTable(config.lake_root, view("events"))
+    assert measured_delay_us(config, table.view) is None
+    table.create()
+    hour = 3600 * 10**6
+
+    def window(run_id: str, start: int, end: int, delay: int) -> None:
+        table.commit(LedgerEntry(
+            kind="window", run_id=run_id, window_start_us=start, window_end_us=end, r_us=end + delay, definition_hash="d0"))
+
+    window("first", 0, 1000 * hour, 5000 * hour)   # loads the past
+    assert measured_delay_us(config, table.view) is None
+    window("second", 976 * hour, 1002 * hour, hour)   # one day of overlap, two new hours, an hour late
+    assert measured_delay_us(config, table.view) == round(hour + 2 * hour * 0.99)
 
 
 def test_percentiles_of_spans() -> None:
