@@ -1,6 +1,6 @@
 """The whole house at once: source → history → Valkey → training set, against one oracle.
 
-Laws 2, 3, 4, 6, 7 and 8 on the real lake, the real sync and a real Valkey: beside the batch a stream appends, re-sends and replays;
+Laws 2, 3, 4, 6, 7 and 8 on the real lake, the real sync and a real Valkey: beside the batch a stream appends, re-sends, replays;
 syncs die half way; after each sync online = newest offline row, bytes; after each join, features = oracle, rows out = rows in.
 """
 
