@@ -37,14 +37,11 @@ def encode_keys(namespace: str, view: View, table: pa.Table) -> pa.BinaryArray:
 def encode_rows(view: View, table: pa.Table, stamp_us: int) -> pa.BinaryArray:
     """See `skewless.rows.encode_rows`."""
     columns = [(parse_type(f.type), column_of(table, f.name, f.type)) for f in view.features]
-    parts: list[Any] = [_headers(view, table, stamp_us)]
+    head, n = _headers(view, table, stamp_us), table.num_rows
     if view.codec == "msgpack":
-        parts += [_literal(array_head(len(columns))), *(msgpack_column(kind, values) for kind, values in columns)]
-    else:
-        for i, (kind, values) in enumerate(columns):
-            parts += [_literal(b"," if i else b"["), json_column(kind, values)]
-        parts.append(_literal(b"]"))
-    return _join(parts, table.num_rows)
+        return _join([head, _literal(array_head(len(columns))), *(msgpack_column(kind, values) for kind, values in columns)], n)
+    body = _join([json_column(kind, values) for kind, values in columns], n, b",") if columns else _literal(b"")
+    return _join([head, _literal(b"["), body, _literal(b"]")], n)
 
 
 def column_of(table: pa.Table, name: str, type_text: str) -> pa.Array:
@@ -188,10 +185,10 @@ def _literal(raw: bytes) -> pa.Scalar:
     return pa.scalar(raw, pa.binary())
 
 
-def _join(parts: list[Any], n: int) -> pa.Array:
+def _join(parts: list[Any], n: int, separator: bytes = b"") -> pa.Array:
     """Element-wise concatenation; NULL where a part is NULL."""
     if n == 0:
         return pa.array([], pa.binary())
-    return pc.binary_join_element_wise(*parts, _literal(b""))
+    return pc.binary_join_element_wise(*parts, _literal(separator))
 
 
