@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from tests.history_project import NOW, Project, expected, fetch
 
+from skewless.clock import parse_instant
+from skewless.errors import SkewlessError
+from skewless.warehouse.dbt import command, compile_inline, environment, require
+from tests.history_project import MODEL, NOW, Project, current, expected, fetch
+
+SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 ROWS = [
     ("a", "2026-01-05T01:00:00", 1, 0.5), ("b", "2026-02-05", 2, -0.0), ("a", "2026-03-10T01:00:00", 3, None),
 ]
@@ -25,10 +35,103 @@ def test_a_plain_run_writes_the_whole_history_in_windows_and_a_second_one_writes
     assert project.current() == expected(ROWS)
     before = project.table().snapshot()
     assert [e.rows_inserted for e in before.entries if e.kind == "window"] == [1, 1, 1]
+    (project.root / "dev.duckdb").unlink()                # the database file is disposable
     assert project.run(now="2026-03-11T12:00:00Z").ok
     after = project.table().snapshot()
     assert after.files == before.files and after.position.version == before.position.version + 1
     last = after.entries[-1]
     assert (last.rows_inserted, last.rows_corrected, last.rows_retracted) == (0, 0, 0)
     assert fetch(f"select count(*) from {project.table().relation('versions')}") == [(3,)]
-    assert NOW
+    project.rows([*ROWS[:2], ("a", "2026-03-10T01:00:00", 30, None)])
+    window = ["--event-time-start", "2026-03-10", "--event-time-end", "2026-03-11"]
+    assert project.run(*window, now="2026-03-12T00:00:00Z").ok
+    entry = project.table().ledger()[-1]
+    assert (entry.window_start_us, entry.window_end_us) == (parse_instant("2026-03-10"), parse_instant("2026-03-11"))
+    assert entry.rows_corrected == 1
+
+
+def test_a_view_over_a_view_a_failed_upstream_and_the_relations(project: Project) -> None:
+    project.model("second", "select k, event_timestamp, a + 1 as a, x from {{ ref('events') }} "
+                            "where {{ skewless.input_window('event_timestamp') }}\n")
+    project.write("models/checks.sql", """{{ config(materialized='table') }}
+select (select count(*) from main.events__versions) v, (select sum(rows_in) from main.events__ledger) n
+-- {{ ref('second') }}
+""")
+    run = project.run(command="build")
+    assert run.ok, "\n".join(run.lines)
+    second = current(project.table(name="second", storage="second"))
+    assert [row[2] for row in second] == [2, 4, 3]
+    (project.root / "dev.duckdb").unlink()
+    project.rows([*ROWS, ("z", "2026-03-10", None, 1.0), ("z", "2026-03-10", 5, 1.0)])
+    run = project.run("--select", "second checks")        # the upstream relation comes from the lake at run start
+    assert run.ok, "\n".join(run.lines)
+    run = project.run()
+    assert not run.ok and [r["status"] for r in run.run_results["results"]][1:] == ["error", "skipped", "skipped"]
+    with pytest.raises(SkewlessError, match="SK502") as caught:
+        require(run, "dbt run")
+    assert "z" in caught.value.detail and caught.value.hint.startswith("Make the model")
+    assert current(project.table(name="second", storage="second")) == second
+
+
+def test_empty_writes_nothing_and_a_renamed_model_keeps_its_history(project: Project) -> None:
+    run = project.run("--empty")
+    assert run.ok and not project.table().exists(), "\n".join(run.lines)
+    assert project.run().ok
+    for suffix in ("sql", "yml"):
+        (project.root / "models" / f"events.{suffix}").unlink()
+    project.model("happenings", MODEL, block=", name: events")
+    assert project.run().ok
+    assert project.current() == expected(ROWS)
+    assert project.table().ledger()[-1].rows_inserted == 0
+    sql = compile_inline(project.config, "select 1 where {{ skewless.input_window('t', '1d12h') }}")
+    assert "- interval '36' hour" in sql
+
+
+def test_two_dbt_processes_at_once_never_mix(project: Project) -> None:
+    profile = (project.root / "profiles.yml").read_text()
+    project.write("profiles.yml", profile.replace("dev.duckdb", "\"{{ env_var('DATABASE', 'dev') }}.duckdb\""))
+    project.rows([("a", f"2026-0{1 + d // 28}-{1 + d % 28:02d}", d, None) for d in range(60)])
+    running = [_start(project, {"DATABASE": name, "DBT_TARGET_PATH": f"target-{name}"}) for name in ("one", "two")]
+    codes = [p.wait(timeout=120) for p in running]
+    assert 0 in codes
+    rows = project.current()
+    assert len(rows) == 60 == len(set(rows))
+    assert fetch(f"select count(*) from {project.table().relation('versions')}") == [(60,)]
+
+
+@pytest.mark.parametrize("seed", range(200 if SOAK else 3))
+def test_after_kill_9_a_run_ends_where_an_undisturbed_one_does(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    project = Project(tmp_path / "p", block=", chunk: 5d, overlap: 3d")
+    rows = [(f"k{i % 7}", f"2026-0{1 + i // 112}-{1 + i // 4 % 28:02d}T{i % 4 + 1:02d}:00:00", i, float(i)) for i in range(224)]
+    project.rows(rows)
+    for _ in range(2):
+        process = _start(project, {})
+        _wait_for_a_commit(project, process)
+        time.sleep(chance.uniform(0.0, 0.7))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if project.table().exists():
+            seen = project.current()
+            assert set(seen) <= set(expected(rows)) and len(seen) == len(set(seen))
+    run = project.run()
+    assert run.ok, "\n".join(run.lines)
+    assert project.current() == expected(rows)
+    assert fetch(f"select count(*) from {project.table().relation('versions')}") == [(224,)]
+    assert project.table().complete_through_us() == parse_instant(NOW)
+
+
+def _wait_for_a_commit(project: Project, process: subprocess.Popen[bytes]) -> None:
+    """Until the run has made its first commit, or has ended."""
+    log = project.table().path / "_delta_log"
+    before = len(list(log.glob("*.json")))
+    while process.poll() is None and len(list(log.glob("*.json"))) <= before:
+        time.sleep(0.02)
+
+
+def _start(project: Project, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    config = project.config
+    return subprocess.Popen(
+        command(config, ["run"]), cwd=config.root, env=environment(config, {"SKEWLESS_CLOCK": NOW, **env}),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )

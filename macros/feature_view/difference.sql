@@ -32,3 +32,9 @@ select cast(to_json(list(skw_day order by date)) as varchar) from (
 {% macro feature_view_known(view) %}
 select cast(count(*) as varchar) from (__skw_before__)
 {% endmacro %}
+
+{# One slot that changed. #}
+{% macro feature_view_delta_sample(view) %}
+select cast(to_json(struct_pack(op := __op{% for c in view.slot %}, {{ c }} := {{ c }}{% endfor %})) as varchar)
+from skw_delta order by event_timestamp limit 1
+{% endmacro %}

@@ -36,6 +36,11 @@
     {%- set state.reply = skewless.lake('next', {'model': model.unique_id, 'value': answer.value}) -%}
   {%- endfor -%}
 
+  {%- if state.reply.canary -%}
+    {% call noop_statement('main', 'CANARY') %}{{ compiled_code }}{% endcall %}
+    {{ return({'relations': []}) }}
+  {%- endif -%}
+
   {%- if existing is not none and not existing.is_view -%}{% do adapter.drop_relation(existing) %}{%- endif -%}
   {%- for view_sql in skewless.feature_view_relations(target, state.reply.relations) -%}
     {%- call statement(none) -%}{{ view_sql }}{%- endcall -%}

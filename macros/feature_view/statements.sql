@@ -8,6 +8,6 @@
   'known': skewless.feature_view_known(view), 'pending': skewless.feature_view_pending(view),
   'visible': skewless.feature_view_visible(view), 'gone': skewless.feature_view_gone(view),
   'pending_file': skewless.feature_view_pending_file(view), 'current_file': skewless.feature_view_current_file(view),
-  'superseded_file': skewless.feature_view_superseded_file(view)
+  'superseded_file': skewless.feature_view_superseded_file(view), 'delta_sample': skewless.feature_view_delta_sample(view)
 }) }}
 {% endmacro %}

@@ -48,7 +48,7 @@ class LakeTable:
         cached = self._cache
         if cached and (cached.position.table_id, cached.position.version) == (table_id, at):
             return cached
-        entries = self._ledger_of(table, table_id, at)
+        entries = self._ledger_of(table_id, at)
         snapshot = Snapshot(
             root=self.path, view=self.view, entries=entries, files=files.live(table),
             position=Position(table_id, at, max((e.r_us for e in entries), default=0)),
@@ -87,7 +87,9 @@ class LakeTable:
             counts = () if restate else tuple(sorted((before or set()) - {definition_hash}))
             if self.applied_hash() == definition_hash and not restate:
                 return
-            self.commit(LedgerEntry(kind=ledger.APPLIED, r_us=self.next_stamp(), definition_hash=definition_hash, counts=counts))
+            self.commit(LedgerEntry(
+                kind=ledger.APPLIED, r_us=self.next_stamp(), definition_hash=definition_hash, counts=counts, restates=restate
+            ))
 
     def relation(
         self, kind: Literal["current", "versions"] = "current", *, lo_us: int | None = None, hi_us: int | None = None,
@@ -205,12 +207,12 @@ class LakeTable:
         """Name and Delta type of every column that the table has now."""
         return {f.name: str(f.type) for f in self._open().schema().fields}
 
-    def _ledger_of(self, table: Any, table_id: str, at: int) -> list[LedgerEntry]:
+    def _ledger_of(self, table_id: str, at: int) -> list[LedgerEntry]:
         """The entries up to version `at`; those that the cached snapshot has are not read again."""
         known = self._cache
         if known is None or known.position.table_id != table_id or known.position.version > at:
-            return [e for e in _entries(table) if e.version <= at]
-        return [*known.entries, *_entries(table, at - known.position.version)]
+            return ledger.read(self.path, 0, at)
+        return [*known.entries, *ledger.read(self.path, known.position.version + 1, at)]
 
     def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
@@ -221,11 +223,6 @@ class LakeTable:
                 hint=f"skewless materialize {self.view.name}",
             )
         return DeltaTable(self.path, version=version)
-
-
-def _entries(table: Any, limit: int | None = None) -> list[LedgerEntry]:
-    found = [(h["version"], h[ledger.METADATA_KEY]) for h in table.history(limit) if ledger.METADATA_KEY in h]
-    return [ledger.decode(text, version) for version, text in sorted(found)]
 
 
 __all__ = ["EVENT", "INGESTED", "SUPERSEDED", "LakeTable", "LedgerEntry", "Position"]

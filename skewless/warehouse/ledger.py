@@ -6,6 +6,8 @@ Windows are half-open, [start, end). All instants are microseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -45,6 +47,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     folded_since_us: int | None = None      # oldest ingested_at of rows that this commit moved from pending to current
     late_rows: int = 0                      # stream rows older than complete_through, ignored
     counts: tuple[str, ...] = ()            # applied: the definitions whose windows count as coverage
+    restates: bool = False                  # applied: windows before it do not count any more
     partition: str = ""                     # create: day or month
 
 
@@ -56,6 +59,26 @@ def encode(entry: LedgerEntry) -> str:
 def decode(text: str, version: int) -> LedgerEntry:
     """The inverse of `encode`, for the commit of that version."""
     return msgspec.structs.replace(msgspec.json.decode(text, type=LedgerEntry), version=version)
+
+
+def read(table: Path, first: int, last: int) -> list[LedgerEntry]:
+    """The entries of the commits `first`..`last`, both included, oldest first; commits of other tools have none.
+
+    From the log's own files, whose names carry the version. `DeltaTable.history()` counts versions down from the one that is
+    loaded, so it misnames them when a commit came after that.
+    """
+    infos = ((version, commit_info(table, version)) for version in range(first, last + 1))
+    return [decode(info[METADATA_KEY], version) for version, info in infos if METADATA_KEY in info]
+
+
+def commit_info(table: Path, version: int) -> dict[str, Any]:
+    """The commitInfo of one version; empty where the log has none."""
+    try:
+        lines = (table / "_delta_log" / f"{version:020d}.json").read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    found = [msgspec.json.decode(line) for line in lines if b'"commitInfo"' in line]
+    return next((action["commitInfo"] for action in found if "commitInfo" in action), {})
 
 
 Interval = tuple[int, int]
@@ -104,9 +127,10 @@ def counting_hashes(entries: list[LedgerEntry], definition_hash: str | None = No
 def covered(entries: list[LedgerEntry], *, feature: str | None = None, definition_hash: str | None = None) -> list[Interval]:
     """The merged windows that were materialized: of the whole view, or those in which `feature` was computed."""
     hashes = counting_hashes(entries, definition_hash) or set()
+    restated = max((at for at, e in enumerate(entries) if e.restates), default=-1)
     return merge(
         (e.window_start_us, e.window_end_us)
-        for e in entries
+        for e in entries[restated + 1 :]
         if e.kind == WINDOW and e.definition_hash in hashes and (feature is None or feature in e.feature_names)
     )
 

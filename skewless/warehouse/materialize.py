@@ -65,7 +65,7 @@ def materialize(
     token = job.read_text()
     job.unlink()
     if not run.ok:
-        raise _failure(run)
+        raise failure(run)
     return [_summary(config, view, token) for view in ours]
 
 
@@ -95,7 +95,8 @@ def _dbt_instant(at_us: int) -> str:
     return format_instant(at_us).rstrip("Z")
 
 
-def _failure(run: DbtRun) -> SkewlessError:
+def failure(run: DbtRun) -> SkewlessError:
+    """What a failed dbt run says: the refusal that our macros relayed, else SK512 with dbt's words."""
     found = relayed(run)
     if found:
         return found

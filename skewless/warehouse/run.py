@@ -61,13 +61,17 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a run is asked to do. `sql` is the model with its window places open; `statements` are the rendered macros."""
+    """What a run is asked to do. `sql` is the model with its window places open; `statements` are the rendered macros.
+
+    `resume`: windows that a run of the same `run_id` wrote are left alone.
+    """
 
     view: View
     sql: str
     statements: dict[str, str]
     definition_hash: str
     run_id: str = ""
+    resume: bool = False
     start_us: int | None = None
     end_us: int | None = None
     full_refresh: bool = False
@@ -116,6 +120,8 @@ class Run:
 
     def _done(self) -> set[Interval]:
         """Windows that this very job wrote before it was interrupted."""
+        if not self.request.resume:
+            return set()
         mine = [e for e in self.table.ledger() if e.kind == ledger.WINDOW and e.run_id == self.request.run_id]
         return {(e.window_start_us, e.window_end_us) for e in mine if e.definition_hash == self.request.definition_hash}
 

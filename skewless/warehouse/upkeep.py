@@ -86,8 +86,9 @@ def vacuum(table: LakeTable, *, grace_seconds: float = GRACE_SECONDS, dry_run: b
 def _referred(table: LakeTable, since: float) -> set[str]:
     """Paths that are live now or were live at some time since then."""
     handle = table._open()
-    before = [h["version"] for h in handle.history() if h["timestamp"] / 1000 <= since]
-    oldest = max(before, default=0)
+    oldest = handle.version()
+    while oldest > 0 and ledger.commit_info(table.path, oldest).get("timestamp", 0) / 1000 > since:
+        oldest -= 1
     paths = {f.path for f in files.live(handle)}
     if oldest < handle.version():
         paths |= {f.path for f in files.live(table._open(oldest))}
