@@ -183,8 +183,8 @@ def _write(
         block = (*at, "config", "meta", "skewless")
         if text.value(*block, "entities") is None:
             plain = keys in ([entity], [f"{entity}_id"])
-            value = [entity] if plain else [Flow(name=entity, join_keys=keys)]
-            wanted = {"entities": value, **settings}
+            value: list[Any] = [entity] if plain else [Flow(name=entity, join_keys=keys)]
+            wanted: dict[str, Any] = {"entities": value, **settings}
             if text.value(*block) is None:
                 text.set(*block, value=wanted)
                 return

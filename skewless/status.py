@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -101,7 +102,7 @@ def _state(applied: View | None, wanted: View | None, known: Registry | None) ->
 
 def _view_status(config: Config, view: View, state: str, synced: dict[str, SyncRecord | None]) -> ViewStatus:
     table = LakeTable(config.lake_root, view)
-    common = {"view": view.ref, "entity": view.entity, "state": state, "online": view.online}
+    common: dict[str, Any] = {"view": view.ref, "entity": view.entity, "state": state, "online": view.online}
     record = synced.get(view.ref)
     synced_at_us = record.at_us if record else None
     if not table.exists():

@@ -54,7 +54,7 @@ def read_entity(block: dict[str, Any], columns: dict[str, Any], report: Report) 
 
 
 def _likely_keys(columns: dict[str, Any]) -> list[str]:
-    before = []
+    before: list[str] = []
     for name in columns:
         if name == EVENT_TIMESTAMP:
             return before

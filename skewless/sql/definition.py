@@ -115,7 +115,7 @@ def _qualified(tree: exp.Query, dialect: str) -> exp.Query | None:
     return query
 
 
-def _star_schema(tree: exp.Query) -> dict[str, dict[str, str]]:
+def _star_schema(tree: exp.Query) -> dict[str, object]:
     """Tables read with a star -> every column name that the query mentions: more than there is, but unused ones are cut away."""
     ctes = {c.alias_or_name for c in tree.find_all(exp.CTE)}
     starred: set[str] = set()

@@ -46,7 +46,7 @@ def unstable_aggregates(
     `schema` is table -> column -> SQL type, as far as known. `exact_result`: the query's value is declared integer or decimal, so
     a sum over a column of unknown type is taken to be exact.
     """
-    inputs = MappingSchema(schema, dialect=dialect)
+    inputs = MappingSchema(dict(schema), dialect=dialect)
     try:
         tree = qualify(query.copy(), dialect=dialect, schema=inputs, validate_qualify_columns=False, quote_identifiers=False)
         tree = annotate_types(tree, schema=inputs, dialect=dialect)
@@ -117,7 +117,7 @@ def output_types(sql: str, dialect: str, schema: dict[str, dict[str, str]]) -> d
     tree = parse(sql, dialect) if sql else None
     if not isinstance(tree, exp.Query):
         return {}
-    inputs = MappingSchema(schema, dialect=dialect)
+    inputs = MappingSchema(dict(schema), dialect=dialect)
     try:
         query = qualify(tree, dialect=dialect, schema=inputs, validate_qualify_columns=False, quote_identifiers=False)
         query = annotate_types(query, schema=inputs, dialect=dialect)
