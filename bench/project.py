@@ -25,7 +25,7 @@ def create(root: Path, *, rows: int, features: int, online: bool = True, events_
     (root / "source").mkdir()
     names = columns(features)
     (root / "dbt_project.yml").write_text(
-        "name: bench\nversion: '1'\nprofile: bench\n" "models: {bench: {+materialized: feature_view}}\n"
+        "name: bench\nversion: '1.0'\nprofile: bench\n" "models: {bench: {+materialized: feature_view}}\n"
     )
     (root / "packages.yml").write_text(f"packages: [{{local: {ROOT}}}]\n")
     (root / "skewless.yml").write_text("project: bench\n")
