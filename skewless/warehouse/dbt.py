@@ -69,7 +69,7 @@ def run_dbt(
     before = results.stat().st_mtime_ns if results.exists() else None
     with subprocess.Popen(
         command(config, args), cwd=config.root, env=environment(config, env), text=True, bufsize=1,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_ends_with_us(),
     ) as process:
         lines = []
         try:
@@ -138,6 +138,17 @@ def ensure_manifest(config: Config, *, compiled: bool = True) -> dict[str, Any]:
             run = run_dbt(config, ["compile"])
         require(run, "dbt compile")
     return json.loads((Path(config.root) / "target" / "manifest.json").read_text())
+
+
+def _ends_with_us() -> Callable[[], None] | None:
+    """On Linux: the child is killed when this process dies, so that a killed command leaves no dbt that holds its locks."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+    import signal
+
+    prctl, kill = ctypes.CDLL(None).prctl, int(signal.SIGKILL)      # looked up before the fork
+    return lambda: prctl(1, kill)                                   # 1 = PR_SET_PDEATHSIG
 
 
 def _require_dbt() -> None:
