@@ -42,6 +42,7 @@ models:
       - {name: z, data_type: varchar, config: {meta: {skewless: {ttl: 2s}}}}
     versions: [{v: 1}, {v: 2}]
 """
+COVERED_BEFORE = 10                         # event times, in seconds, that the backfill commits of a test cover
 FEATURES = ["plain@1:f", "plain:g as gg", "aged@2:x", "aged:y", "aged:z"]
 
 

@@ -94,7 +94,7 @@ def versions(draw: st.DrawFn, keys: Any, values: Any) -> list[pit.Version]:
             if i and draw(st.sampled_from([True, False, False])):   # a gap: this stamp was a retraction
                 continue
             until = stamps[i + 1] if not last else (since + 1 if gone else None)
-            out.append(pit.Version(key, at, draw(values), since, until, backfill=since % 2 == 0))
+            out.append(pit.Version(key, at, draw(values), since, until, backfill=since % 2 == 0 and at < pit.COVERED_BEFORE))
     return out
 
 
@@ -133,7 +133,8 @@ def test_as_of_equals_the_oracle(con, sql, labels, plain, aged) -> None:
 @given(labels=LABELS, plain=versions(ONE, PLAIN_VALUES), aged=versions(TWO, AGED_VALUES))
 def test_known_at_equals_the_oracle(con, sql, labels, plain, aged) -> None:
     load(con, labels, plain, aged, versions=True)
-    pit.fill(con, "backfill", "r timestamp", [(pit.instant(s),) for s in range(0, 18, 2)])
+    covered = [(pit.instant(s), pit.instant(-9), pit.instant(pit.COVERED_BEFORE)) for s in range(0, 18, 2)]
+    pit.fill(con, "backfill", "r timestamp, covered_from timestamp, covered_to timestamp", covered)
     without = [[pit.Version(r.key, r.at, r.values, r.since, r.until) for r in rows] for rows in (plain, aged)]
     for name in KNOWN:
         want = pit.expected(labels, *((plain, aged) if "backfill" in name else without), "known_at")

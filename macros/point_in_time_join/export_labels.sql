@@ -5,7 +5,7 @@
 {% endmacro %}
 
 {% macro default__export_labels(relation, path) %}
-  {{ skewless.pit_refuse('SK709', 'label frames from dbt models are read on duckdb only', 'Write the model to a Parquet file.') }}
+  {{ skewless._pit_refuse('SK709', 'label frames from dbt models are read on duckdb only', 'Write the model to a Parquet file.') }}
 {% endmacro %}
 
 {% macro duckdb__export_labels(relation, path) %}

@@ -14,22 +14,22 @@
   {%- endfor -%}
   {%- set ref = name ~ ('@' ~ v if v is not none else '') -%}
   {%- if not found -%}
-    {{ skewless.pit_refuse('SK404', 'feature view "' ~ ref ~ '" does not exist in this project') }}
+    {{ skewless._pit_refuse('SK404', 'feature view "' ~ ref ~ '" does not exist in this project') }}
   {%- endif -%}
   {%- set node = found[0] -%}
   {%- set block = node.config.meta.get('skewless') -%}
   {%- if not block or 'entities' not in block -%}
-    {{ skewless.pit_refuse('SK404', 'model "' ~ ref ~ '" is not a feature view', 'A feature view has config.meta.skewless.entities.') }}
+    {{ skewless._pit_refuse('SK404', 'model "' ~ ref ~ '" is not a feature view', 'A feature view has config.meta.skewless.entities.') }}
   {%- endif -%}
-  {%- set keys = skewless.pit_join_keys(block, node.columns.keys() | list) -%}
+  {%- set keys = skewless._pit_join_keys(block, node.columns.keys() | list) -%}
   {%- set features = [] -%}
   {%- for column in node.columns.values() if column.name not in keys and column.name != 'event_timestamp' -%}
     {%- set own = column.get('config', {}).get('meta', {}).get('skewless', {}) -%}
     {%- do features.append({'name': column.name, 'type': column.data_type, 'default': own.get('default'),
-                            'ttl_us': skewless.pit_duration_us(own.get('ttl'))}) -%}
+                            'ttl_us': skewless._pit_duration_us(own.get('ttl'))}) -%}
   {%- endfor -%}
   {{ return({'name': name, 'version': (node.version or 1) | int, 'versioned': node.version is not none, 'join_keys': keys,
-             'ttl_us': skewless.pit_duration_us(block.get('ttl')),
-             'availability_delay_us': skewless.pit_duration_us(block.get('availability_delay')) or 0,
+             'ttl_us': skewless._pit_duration_us(block.get('ttl')),
+             'availability_delay_us': skewless._pit_duration_us(block.get('availability_delay')) or 0,
              'missing': block.get('missing', 'default'), 'features': features}) }}
 {% endmacro %}

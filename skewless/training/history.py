@@ -10,6 +10,7 @@ from skewless.errors import Findings, SkewlessError
 from skewless.registry.model import Selected, View
 from skewless.training.labels import LabelFrame
 from skewless.training.render import backfill_name, relation_name, views_of
+from skewless.warehouse.ledger import gaps, merge
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,16 +36,18 @@ class History:
     rows: int                               # rows within the window, at most: whole files are counted
 
     def attach(self, con: duckdb.DuckDBPyConnection, mode: str) -> int:
-        """Makes the history a relation of the connection; returns how many commits count as backfill (mode known_at only)."""
+        """Makes the history a relation of the connection; returns how many windows count as backfill (mode known_at only)."""
         relation = _versions(self) if mode == "known_at" else _current(self)
         con.execute(f"create or replace temp view {relation_name(self.view)} as select * from {relation}").fetchall()
         if mode != "known_at":
             return 0
-        stamps = backfill_stamps([e for e in self.table.ledger() if e.version <= self.position.version])
-        values = ", ".join(f"(make_timestamp({us}))" for us in stamps)
-        rows = f"values {values}" if stamps else "select null::timestamp where false"
-        con.execute(f"create or replace temp table {backfill_name(self.view)} as select * from ({rows}) t(r)").fetchall()
-        return len(stamps)
+        found = backfills([e for e in self.table.ledger() if e.version <= self.position.version])
+        name = backfill_name(self.view)
+        con.execute(f"create or replace temp table {name} (r timestamp, covered_from timestamp, covered_to timestamp)").fetchall()
+        if found:
+            rows = ", ".join("(" + ", ".join(f"make_timestamp({us})" for us in row) + ")" for row in found)
+            con.execute(f"insert into {name} values {rows}").fetchall()
+        return len(found)
 
 
 def open_histories(config: Config, selected: tuple[Selected, ...], frame: LabelFrame, mode: str) -> list[History]:
@@ -77,19 +80,24 @@ def window(view: View, frame: LabelFrame, mode: str) -> tuple[int, int]:
     return lo, frame.max_us - (0 if mode == "known_at" else view.availability_delay_us or 0)
 
 
-def backfill_stamps(entries: list[LedgerEntry]) -> list[int]:
-    """The commits that loaded the past: those whose window ended more than a day before the commit, and the first that did not.
+def backfills(entries: list[LedgerEntry]) -> list[tuple[int, int, int]]:
+    """(stamp, start, end) of event times that a commit loaded late: [start, end) that no commit before it had covered.
 
-    The first one finishes the initial load, so most of what it brought is old too.
+    A commit loads the past when its window ended more than a day before the commit. The first one that did not finishes the
+    initial load, so it counts too. A window that had been covered before is no backfill: what it inserts came late.
     """
-    out, caught_up = [], False
+    out: list[tuple[int, int, int]] = []
+    covered: list[tuple[int, int]] = []
+    caught_up = False
     for entry in entries:
         if entry.kind != "window":
             continue
-        late = entry.window_end_us < entry.r_us - DAY_US
+        start, end = entry.window_start_us, entry.window_end_us
+        late = end < entry.r_us - DAY_US
         if late or not caught_up:
-            out.append(entry.r_us)
+            out += [(entry.r_us, lo, hi) for lo, hi in gaps(covered, start, end)]
         caught_up = caught_up or not late
+        covered = merge([*covered, (start, end)])
     return out
 
 

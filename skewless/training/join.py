@@ -136,7 +136,7 @@ def _run(
     con: duckdb.DuckDBPyConnection, frame: LabelFrame, histories: list[History], statements: list[Statement], mode: str,
     on_step: OnStep | None,
 ) -> dict[str, int]:
-    """Runs the statements; the result is the relation RESULT. Returns the number of backfill commits of each view."""
+    """Runs the statements; the result is the relation RESULT. Returns the number of backfill windows of each view."""
     import duckdb
 
     backfills = {history.view.ref: history.attach(con, mode) for history in histories}
@@ -193,7 +193,7 @@ def _manifest(
         Source(
             view=h.view.ref, fingerprint=h.view.schema.fingerprint, definition_hash=h.view.definition_hash,
             table_id=h.position.table_id, table_version=h.position.version, r_us=h.position.r_us,
-            backfill_commits=backfills[h.view.ref], definition=h.view,
+            backfill_windows=backfills[h.view.ref], definition=h.view,
         )
         for h in histories
     )

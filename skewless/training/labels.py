@@ -55,12 +55,14 @@ def open_labels(
     con: duckdb.DuckDBPyConnection, labels: Any, keys: tuple[JoinKey, ...], config: Config, scratch: Path
 ) -> LabelFrame:
     """Makes the label frame the relation `LABEL_FRAME` of the connection. Raises SK701 for what cannot be read."""
+    con.execute(f"drop view if exists {LABEL_FRAME}").fetchall()
     if isinstance(labels, str) and labels.startswith(REF):
         frame = _open_model(con, labels, config, scratch)
     elif isinstance(labels, str | Path):
         frame = _open_file(con, Path(labels), keys)
     else:
         table = _as_arrow(labels)
+        _check_distinct(table.column_names)
         con.register(LABEL_FRAME, table)
         frame = LabelFrame("frame", type(labels).__module__.split(".")[0], content_hash(table))
     frame.columns = {name: kind for name, kind, *_ in con.sql(f"describe select * from {LABEL_FRAME}").fetchall()}
@@ -102,6 +104,10 @@ def _open_file(con: duckdb.DuckDBPyConnection, path: Path, keys: tuple[JoinKey, 
     else:
         raise SkewlessError("SK701", f'label frame "{path.name}" is of a kind that is not read', hint=READABLE)
     _try_read(con, f"create or replace temp view {LABEL_FRAME} as select * from {scan}", path)
+    if scan.startswith("read_parquet"):
+        import pyarrow.parquet as pq
+
+        _check_distinct(pq.read_schema(path).names)
     return LabelFrame("file", str(path), file_hash(path))
 
 
@@ -164,15 +170,21 @@ def _as_arrow(labels: Any) -> Any:
     raise SkewlessError("SK701", f"a label frame cannot be of type {type(labels).__name__}", hint=READABLE)
 
 
-def _check_names(frame: LabelFrame, outputs: list[str]) -> None:
+def _check_distinct(names: list[str]) -> None:
+    """DuckDB's names do not tell upper from lower case; it would rename the second of two."""
     seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            raise SkewlessError("SK703", f'columns "{seen[name.lower()]}" and "{name}" of the label frame have one name')
+        seen[name.lower()] = name
+
+
+def _check_names(frame: LabelFrame, outputs: list[str]) -> None:
+    seen = {name.lower() for name in frame.columns}
     for name in frame.columns:
         if name.startswith("__"):
             hint = "Names that start with __ belong to skewless."
             raise SkewlessError("SK703", f'column "{name}" of the label frame is reserved', hint=hint)
-        if name.lower() in seen:
-            raise SkewlessError("SK703", f'columns "{seen[name.lower()]}" and "{name}" of the label frame have one name')
-        seen[name.lower()] = name
     clashes = [name for name in outputs if name.lower() in seen]
     if clashes:
         raise SkewlessError(
@@ -215,8 +227,8 @@ def _check_instants(con: duckdb.DuckDBPyConnection, frame: LabelFrame, label_tim
     frame.rows, nulls, frame.min_us, frame.max_us, finer = con.sql(query).fetchall()[0]
     if nulls:
         first = con.sql(
-            f"select n from (select row_number() over () as n, {at} as at from {LABEL_FRAME}) "
-            "where make_timestamp(epoch_us(at)) is null order by n limit 3"
+            f"select n from (select row_number() over () as n, {at} as instant from {LABEL_FRAME}) "
+            "where make_timestamp(epoch_us(instant)) is null order by n limit 3"
         ).fetchall()
         raise SkewlessError(
             "SK704", f'{nulls} of {frame.rows} rows of the label frame have no "{label_timestamp}"',

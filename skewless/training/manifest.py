@@ -13,7 +13,7 @@ from skewless.training.render import Statement
 
 FORMAT = 1
 METADATA_KEY = b"skewless"
-BACKFILL_RULE = "rows that a backfill commit loaded first count as known at event_timestamp + availability_delay"
+BACKFILL_RULE = "rows that a late first load brought count as known at event_timestamp + availability_delay"
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     table_id: str
     table_version: int
     r_us: int
-    backfill_commits: int
+    backfill_windows: int                   # mode known_at: late first loads among the commits read
     definition: View
 
 

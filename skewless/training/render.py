@@ -48,7 +48,7 @@ def relation_name(view: View) -> str:
 
 
 def backfill_name(view: View) -> str:
-    """The name of the relation of stamps of commits that loaded the past."""
+    """The name of the relation of commits that loaded the past."""
     return f'"{view.ref} backfill"'
 
 

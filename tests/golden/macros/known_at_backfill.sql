@@ -9,10 +9,12 @@ __v1_first as materialized (
     group by h."k", h.event_timestamp
 ),
 __v1_seen as materialized (
-    select h."k", h.event_timestamp, h.ingested_at, case when h.ingested_at in (select r from backfill) and (f.ingested_at is null or f.ingested_at = h.ingested_at) then least(h.ingested_at, h.event_timestamp + interval 0 seconds) else h.ingested_at end as __from,
+    select h."k", h.event_timestamp, h.ingested_at, case when b.r is not null and (f.ingested_at is null or f.ingested_at = h.ingested_at)
+            then least(h.ingested_at, h.event_timestamp + interval 0 seconds) else h.ingested_at end as __from,
         coalesce(h.superseded_at, timestamp 'infinity') as __until
     from plain_versions h
     left join __v1_first f on f."k" = h."k" and f.event_timestamp = h.event_timestamp
+    left join backfill b on b.r = h.ingested_at and h.event_timestamp >= b.covered_from and h.event_timestamp < b.covered_to
     where h.event_timestamp <= (select max(__at) from __labels)
 ),
 __v1_slot as materialized (
@@ -68,10 +70,12 @@ __v2_first as materialized (
     group by h."a", h."b", h.event_timestamp
 ),
 __v2_seen as materialized (
-    select h."a", h."b", h.event_timestamp, h.ingested_at, case when h.ingested_at in (select r from backfill) and (f.ingested_at is null or f.ingested_at = h.ingested_at) then least(h.ingested_at, h.event_timestamp + interval 2 seconds) else h.ingested_at end as __from,
+    select h."a", h."b", h.event_timestamp, h.ingested_at, case when b.r is not null and (f.ingested_at is null or f.ingested_at = h.ingested_at)
+            then least(h.ingested_at, h.event_timestamp + interval 2 seconds) else h.ingested_at end as __from,
         coalesce(h.superseded_at, timestamp 'infinity') as __until
     from aged_versions h
     left join __v2_first f on f."a" = h."a" and f."b" = h."b" and f.event_timestamp = h.event_timestamp
+    left join backfill b on b.r = h.ingested_at and h.event_timestamp >= b.covered_from and h.event_timestamp < b.covered_to
     where h.event_timestamp >= (select min(__at) - interval 4 seconds from __labels) and h.event_timestamp <= (select max(__at) from __labels)
 ),
 __v2_slot as materialized (

@@ -1,5 +1,5 @@
 {# The feature and status columns of the result: features in the order they were asked for, then one status a view. #}
-{% macro pit_columns(views) %}
+{% macro _pit_columns(views) %}
   {%- set columns = [] -%}
   {%- for view in views -%}
     {%- for item in view.selected -%}

@@ -1,4 +1,4 @@
 {# A value as a quoted SQL text, for a cast to read. #}
-{% macro pit_literal(value) %}
+{% macro _pit_literal(value) %}
   {{- return('null' if value is none else "'" ~ (value | string | replace("'", "''")) ~ "'") -}}
 {% endmacro %}

@@ -1,5 +1,5 @@
 {# The selected features of a view as they are stored, each once, with an alias in front. #}
-{% macro pit_feature_columns(view, alias) %}
+{% macro _pit_feature_columns(view, alias) %}
   {%- set out = [] -%}
   {%- for item in view.selected if (alias ~ '.' ~ adapter.quote(item.name)) not in out -%}
     {%- do out.append(alias ~ '.' ~ adapter.quote(item.name)) -%}

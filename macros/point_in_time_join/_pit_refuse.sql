@@ -1,4 +1,4 @@
 {# Stops with an error in the form that skewless prints everywhere. #}
-{% macro pit_refuse(code, fact, hint='') %}
+{% macro _pit_refuse(code, fact, hint='') %}
   {{ exceptions.raise_compiler_error('error[' ~ code ~ ']: ' ~ fact ~ ('\n  hint: ' ~ hint if hint else '')) }}
 {% endmacro %}
