@@ -36,7 +36,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit of one view found. `behind`: the store has not been synced up to the history's newest commit."""
+    """What an audit of one view found.
+
+    `ahead`: a stream's rows that are online and not in the history yet. `behind`: the store has not been synced up to the newest
+    commit of the history.
+    """
 
     view: str
     entities: int
@@ -45,6 +49,7 @@ class AuditResult(msgspec.Struct, frozen=True, kw_only=True):
     different: int
     unexpected: int
     old_schema: int
+    ahead: int
     behind: bool
     examples: tuple[Difference, ...]
 
@@ -64,7 +69,7 @@ def audit_view(config: Config, view: View, *, on_progress: Callable[[int, int], 
     table = changes.rows
     if lowest is not None:
         table = table.filter(pc.greater_equal(table.column("event_timestamp"), pa.scalar(lowest, pa.timestamp("us"))))
-    tally = _Tally(view)
+    tally = _Tally(view, lake.snapshot(changes.position.version).complete_through_us() or -(2**63) if view.streamed else 2**63)
     seen: set[bytes] = set()
     for at in range(0, table.num_rows, ROWS_PER_CHUNK):
         chunk = table.slice(at, ROWS_PER_CHUNK)
@@ -75,7 +80,9 @@ def audit_view(config: Config, view: View, *, on_progress: Callable[[int, int], 
         if on_progress:
             on_progress(at + len(keys), table.num_rows)
     for key in _unexpected(store, view, seen, lowest):
-        tally.add("unexpected", key, None, store.read([key])[0])
+        online = store.read([key])[0]
+        if online is not None:
+            tally.unexpected(key, online)
     position = changes.position
     return tally.result(table.num_rows, store.position(view) != (position.table_id, position.version, position.r_us))
 
@@ -103,9 +110,11 @@ def _headers(raws: Iterable[bytes | None]) -> Iterator[rows.Header | None]:
 
 
 class _Tally:
-    def __init__(self, view: View) -> None:
-        self.view, self.examples = view, list[Difference]()
-        self.counts = dict.fromkeys(("equal", "missing", "different", "unexpected", "old_schema"), 0)
+    """Counts and examples. From `through_us` on a stream may be ahead of the history."""
+
+    def __init__(self, view: View, through_us: int) -> None:
+        self.view, self.through_us, self.examples = view, through_us, list[Difference]()
+        self.counts = dict.fromkeys(("equal", "missing", "different", "unexpected", "old_schema", "ahead"), 0)
 
     def compare(self, key: bytes, offline: bytes, online: bytes | None) -> None:
         """Count one entity."""
@@ -118,8 +127,20 @@ class _Tally:
             present = rows.reencode(self.view, online)
         if present[:STAMP_AT] == offline[:STAMP_AT] and present[HEADER_SIZE:] == offline[HEADER_SIZE:]:
             self.counts["equal"] += 1
+        elif self._is_ahead(present) and _order(present) > _order(offline):
+            self.counts["ahead"] += 1
         else:
             self.add("different", key, offline, present)
+
+    def unexpected(self, key: bytes, online: bytes) -> None:
+        """Count a row whose entity has no valid row offline."""
+        if self._is_ahead(online):
+            self.counts["ahead"] += 1
+        else:
+            self.add("unexpected", key, None, online)
+
+    def _is_ahead(self, raw: bytes) -> bool:
+        return rows.read_header(raw).event_timestamp_us >= self.through_us
 
     def add(self, kind: str, key: bytes, offline: bytes | None, online: bytes | None) -> None:
         """Count a difference; the first few are kept as examples."""
@@ -148,3 +169,8 @@ class _Tally:
         names = [n for n in ("event_timestamp", "ingested_at") if getattr(a.header, f"{n}_us") != getattr(b.header, f"{n}_us")]
         values: list[tuple[str, Any, Any]] = list(zip(self.view.feature_names, a.values, b.values, strict=True))
         return (*names, *(name for name, x, y in values if repr(x) != repr(y)))
+
+
+def _order(raw: bytes) -> tuple[int, int]:
+    header = rows.read_header(raw)
+    return header.event_timestamp_us, header.ingested_at_us

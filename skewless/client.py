@@ -109,8 +109,8 @@ class HTTPError(SkewlessError):
         code = str(problem.get("code", ""))
         known = code.startswith("SK") and _known(code)
         super().__init__(
-            code if known else "SK460", str(problem.get("title") or f"the server answered {status}"),
-            detail=str(problem.get("detail") or ""), hint=str(problem.get("hint") or ""),
+            code if known else "SK460", str(problem.get("detail") or problem.get("title") or f"the server answered {status}"),
+            hint=str(problem.get("hint") or ""),
         )
 
 

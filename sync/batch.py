@@ -22,9 +22,9 @@ from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.online import OnlineStore, SyncRecord, SyncRecords, Written, connect
 from skewless.online.push import Throttle
-from skewless.online.store import OWN_ALL_US, version_bytes
+from skewless.online.store import GRACE_US, OWN_ALL_US, TOMBSTONE_MS, version_bytes
 from skewless.registry.model import View
-from skewless.sync.repair import newest_rows
+from skewless.sync.repair import departed, newest_rows
 from skewless.warehouse.feed import Changes
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.ledger import Position
@@ -119,8 +119,9 @@ def _push(batch: Batch, changes: Changes, lake: LakeTable) -> Written:
         push_rows(batch, changes.rows, full=changes.full),
         push_retracted(batch, changes.retracted),
         repair(batch, lake, changes.position, suspects),
-        reconcile(batch) if changes.full else Written(0, 0),
     ]
+    if changes.full:
+        parts += [push_departed(batch, lake, changes), reconcile(batch)]
     batch.store.repaired(batch.view, suspects)
     return _sum(parts)
 
@@ -184,6 +185,16 @@ def repair(batch: Batch, lake: LakeTable, position: Position, keys: Sequence[byt
     stone = rows.tombstone(batch.view, 0, 0, batch.stamp_us)
     values = [by_key.get(key, stone) for key in keys]
     return batch.store.retract(batch.view, keys, values, [b""] * len(keys), through_us=batch.through_us)
+
+
+def push_departed(batch: Batch, lake: LakeTable, changes: Changes) -> Written:
+    """Tombstones for entities that lost their living row lately, also for absent keys: an older batch may still be on its way."""
+    since_us, view = now_us() - TOMBSTONE_MS * 1000, batch.view
+    alive = None if view.ttl_us is None else now_us() - view.ttl_us - GRACE_US
+    gone = departed(lake, view, changes.rows, since_us=since_us, alive_us=alive, version=changes.position.version)
+    keys = rows.encode_keys(batch.store.namespace, view, gone).to_pylist()
+    stones = [rows.tombstone(view, 0, 0, batch.stamp_us)] * len(keys)
+    return batch.store.retract(view, keys, stones, [b""] * len(keys), through_us=batch.through_us)
 
 
 def reconcile(batch: Batch) -> Written:

@@ -1,4 +1,4 @@
-"""The newest row of single entities, read from the history by their keys."""
+"""What a sync asks the history about single entities: the newest row of some, and which ones have none any more."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def newest_rows(lake: LakeTable, view: View, keys: Sequence[bytes], *, version: 
         return con.sql(
             f"select {columns} from {lake.relation(version=version)} r semi join skw_wanted using ({names}) "
             f"qualify row_number() over (partition by {names} order by event_timestamp desc, ingested_at desc) = 1"
+        ).to_arrow_table()
+
+
+def departed(
+    lake: LakeTable, view: View, living: pa.Table, *, since_us: int, alive_us: int | None, version: int | None = None
+) -> pa.Table:
+    """The join keys of entities with a version superseded after `since_us` and no row of `living` at or after `alive_us`."""
+    names = ", ".join(f'"{k.name}"' for k in view.join_keys)
+    columns = ", ".join(f'v."{k.name}"' for k in view.join_keys)
+    where = "" if alive_us is None else f" where event_timestamp >= make_timestamp({alive_us})"
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        con.register("skw_living", living)
+        return con.sql(
+            f"select distinct {columns} from {lake.relation('versions', version=version)} v "
+            f"anti join (select {names} from skw_living{where}) l using ({names}) "
+            f"where v.superseded_at > make_timestamp({since_us})"
         ).to_arrow_table()
 
 

@@ -110,6 +110,9 @@ class Online(RuleBasedStateMachine):
     def make_batch(self, full: bool) -> Batch:
         changed, gone = self.lake.changes(None if full else self.synced)
         now = self.lake.now
+        if full:
+            lost = {slot[0] for state in self.lake.states for slot in state.visible()} - set(now.newest())
+            gone = [(entity, (0, 0), None) for entity in sorted(lost)]
         through = now.through if self.streamed else OWN_ALL_US
         batch = Batch(now.stamp, through, full, changed, gone, len(self.lake.states) - 1, set(now.newest()))
         self.batches.append(batch)

@@ -149,6 +149,45 @@ def test_a_full_sync_removes_what_is_gone(shop: Shop) -> None:
     assert shop.online(v) == shop.offline(v) and audit_view(shop.config, v).clean
 
 
+def test_an_old_batch_after_a_full_sync_changes_nothing(shop: Shop) -> None:
+    """An entity that came and went between two syncs: the batch that has it is still on its way when a full sync ends."""
+    v = view()
+    shop.materialize([*ROWS, ("ghost", "2026-03-09", 9, 9.0)])
+    old = shop.table.changes(None)
+    shop.materialize(ROWS)
+    sync_view(shop.config, v, full=True)
+    for full in (True, False):
+        keys, values = rows.encode_keys("tiny.dev", v, old.rows), rows.encode_rows(v, old.rows, old.position.r_us)
+        shop.store.write_rows(v, keys, values, full=full)
+        assert shop.online(v) == shop.offline(v)
+
+
+def test_a_stream_may_be_ahead_of_the_history(shop: Shop) -> None:
+    v = view(streamed=True, begin_us=parse_instant("2026-02-20"))
+    shop.materialize(ROWS)
+    through = LakeTable(shop.config.lake_root, v).complete_through_us()
+    assert through == parse_instant("2026-03-10T12:00:00Z")
+    sync_view(shop.config, v)
+    for entity, at in (("a", through + 1), ("new", through), ("lost", through - 1)):
+        raw = rows.encode_row(v, at, at, [1, 1.0], 2**62)
+        shop.store.write_stream(v, [rows.row_key("tiny.dev", v, [entity])], [raw])
+    result = audit_view(shop.config, v)
+    assert (result.ahead, result.unexpected, result.different, result.missing) == (2, 1, 0, 0)
+
+
+def test_suspects_are_repaired(shop: Shop) -> None:
+    v = view(streamed=True, begin_us=parse_instant("2026-02-20"))
+    shop.materialize(ROWS)
+    sync_view(shop.config, v)
+    keys = [rows.row_key("tiny.dev", v, [entity]) for entity in ("a", "c|}", "never there")]
+    at = parse_instant("2026-03-10T11:00:00Z")
+    shop.store.write_stream(v, keys, [rows.encode_row(v, at, at, [1, 1.0], 2**62)] * 3)
+    assert shop.online(v) != shop.offline(v)
+    shop.store.suspect(v, keys)
+    sync_view(shop.config, v)
+    assert shop.online(v) == shop.offline(v) and shop.store.suspects(v) == []
+
+
 def test_a_history_started_anew_under_a_standing_clock(shop: Shop) -> None:
     v = view()
     for _ in range(3):
