@@ -121,3 +121,12 @@ def test_init_takes_the_name_from_the_folder(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "project: my_shop" in (tmp_path / "My Shop" / "skewless.yml").read_text()
     assert "Next (cd My Shop)" in done.stderr
+
+
+def test_talk_stands_behind_the_data_that_were_printed_before_it(tmp_path: Path) -> None:
+    """Also where both streams go to one file: stdout is buffered there, stderr is not."""
+    code = "from skewless.cli.output import say; print('data'); say('talk')"
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with open(tmp_path / "both", "w") as both:
+        subprocess.run([sys.executable, "-c", code], env=clean, stdout=both, stderr=both, check=True)
+    assert (tmp_path / "both").read_text() == "data\ntalk\n"

@@ -18,7 +18,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 def say(text: str) -> None:
-    """One line of talk on stderr."""
+    """One line of talk on stderr, behind the data printed so far where both streams go to one place."""
+    sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
 
 
