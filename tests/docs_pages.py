@@ -62,11 +62,18 @@ def cli_page() -> str:
 
 
 def _command(name: str, command: Any) -> list[str]:
+    if hasattr(command, "commands"):
+        out = [f"## {name}\n", (command.help or "").strip() + "\n"]
+        return out + [line for inner, sub in command.commands.items() for line in _one(f"{name} {inner}", sub, "###")]
+    return _one(name, command, "##")
+
+
+def _one(name: str, command: Any, heading: str) -> list[str]:
     shown = [p for p in command.params if not getattr(p, "hidden", False) and p.name != "help"]
     arguments = [p for p in shown if p.param_type_name == "argument"]
     options = [p for p in shown if p.param_type_name == "option"]
     usage = " ".join(["skewless", name, *(_argument(p) for p in arguments), *(["[OPTIONS]"] if options else [])])
-    out = [f"## {name}\n", f"    {usage}\n", (command.help or "").strip() + "\n"]
+    out = [f"{heading} {name}\n", f"    {usage}\n", (command.help or "").strip() + "\n"]
     if arguments or options:
         out += ["| | |", "|---|---|"]
         out += [f"| `{_argument(p)}` | {_cell(getattr(p, 'help', ''))} |" for p in arguments]

@@ -34,6 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": MODEL | {"rows", "online", "warehouse"},
     "serve": MODEL | {"rows", "online", "lookup"},
     "stream": MODEL | {"rows", "sql"},
+    "postgres": GROUND,
+    "conformance": MODEL | {"rows", "sql", "stream", "postgres"},
     "client": MODEL | {"warehouse", "training", "online", "lookup"},
 }
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("skewless.cli.get", "Look features up in the online store."),
     "serve": ("skewless.cli.serve", "Serve features over HTTP."),
     "status": ("skewless.cli.status", "Views, rows, completeness, freshness and last sync on one screen."),
+    "stream": ("skewless.cli.stream", "Flink for streamed views: install it."),
     "audit": ("skewless.cli.audit", "Compare offline rows with online rows, byte for byte."),
     "compact": ("skewless.cli.compact", "Merge small files of the lake."),
     "vacuum": ("skewless.cli.vacuum", "Delete files of the lake that nothing refers to any more."),

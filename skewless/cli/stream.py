@@ -1,0 +1,43 @@
+"""`skewless stream …`: Flink for streamed views."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from skewless.cli.output import AsJson, print_json, say
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def stream() -> None:
+    """Flink for streamed views."""
+
+
+@app.command()
+def install(
+    again: Annotated[bool, typer.Option("--again", help="Remove what is there and make it from nothing.")] = False,
+    python: Annotated[
+        str, typer.Option("--python", metavar="PATH", help="Python 3.11 or newer to make it with; default: this one.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Install Flink for all projects of this user: packages, jars, and a Java where the system has none of version 17 to 21.
+
+    It goes to `SKEWLESS_HOME` (default: ~/.cache/skewless), takes about 400 MB, and needs the network once. Running it again
+    changes nothing; after an interruption it goes on where it was. Example: skewless stream install
+    """
+    from skewless.stream.environment import find
+    from skewless.stream.install import STEPS
+    from skewless.stream.install import install as make
+
+    was_there = find() is not None and not again
+    found = make(lambda step, text: say(f"[{STEPS.index(step) + 1}/{len(STEPS)}] {step}: {text}"), again=again, python=python)
+    if as_json:
+        print_json({"was_there": was_there, **asdict(found)})
+    else:
+        say("it was there" if was_there else "installed")
+        print(f"Flink {found.flink_version}, Java {found.java_version}: {found.folder}")

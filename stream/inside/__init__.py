@@ -1,0 +1,1 @@
+"""Scripts that the Python of the Flink environment runs by path: they import its packages, never skewless."""
