@@ -1,0 +1,361 @@
+"""Values and rules of arithmetic, rounding and comparisons of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from sqlglot import exp
+
+from skewless.sql.inference import Typer, bare, function_name, handles, number
+from skewless.sql.value import (
+    BOOL,
+    DATE,
+    FLOAT32,
+    FLOAT64,
+    INT16,
+    INT32,
+    INT64,
+    INT_BITS,
+    INTERVAL,
+    NULL,
+    TIMESTAMP,
+    UNKNOWN_VALUE,
+    Number,
+    Value,
+    as_decimal,
+    common,
+    type_bounds,
+)
+from skewless.types import Type
+
+LIBM = (
+    exp.Pow,
+    exp.Exp,
+    exp.Ln,
+    exp.Log,
+    exp.Sin,
+    exp.Cos,
+    exp.Tan,
+    exp.Asin,
+    exp.Acos,
+    exp.Atan,
+    exp.Atan2,
+    exp.Sinh,
+    exp.Cosh,
+    exp.Tanh,
+    exp.Cbrt,
+    exp.Degrees,
+)
+
+
+@handles(exp.Literal)
+def literal(t: Typer, node: exp.Expr) -> Value:
+    t.hit("arith.literal", node)
+    text = node.name
+    if node.args.get("is_string"):
+        return Value(Type("string"), nullable=False, constant=text, ascii=text.isascii())
+    if "e" in text.lower():
+        return Value(FLOAT64, nullable=False, constant=float(text))
+    exact = Fraction(text)
+    if "." in text:
+        whole, fraction = text.split(".")
+        digits = len(whole.lstrip("0")) + len(fraction)
+        return Value(
+            Type("decimal", max(digits, len(fraction), 1), len(fraction)), nullable=False, lo=exact, hi=exact, constant=exact
+        )
+    type_ = INT32 if abs(int(text)) < 2**31 else INT64 if abs(int(text)) < 2**63 else Type("decimal", min(38, len(text)), 0)
+    return Value(type_, nullable=False, lo=int(text), hi=int(text), constant=int(text))
+
+
+@handles(exp.Neg)
+def negative(t: Typer, node: exp.Expr) -> Value:
+    inner = t.value(node.this)
+    if inner.type == INTERVAL:
+        return inner
+    if isinstance(node.this, exp.Literal) and inner.constant is not None and not isinstance(inner.constant, str):
+        value = -inner.constant
+        type_ = INT32 if value == -(2**31) else INT64 if value == -(2**63) else inner.type
+        return replace(
+            inner, type=type_, lo=value if inner.is_exact else None, hi=value if inner.is_exact else None, constant=value
+        )
+    if not _numbers(t, node, inner):
+        return UNKNOWN_VALUE
+    bounds = inner.bounds()
+    return (
+        _exact(t, node, inner.type, (-bounds[1], -bounds[0]), inner.nullable, "arith.abs_min")
+        if bounds
+        else replace(inner, constant=None)
+    )
+
+
+@handles(exp.Abs)
+def absolute(t: Typer, node: exp.Expr) -> Value:
+    inner = t.value(node.this)
+    if not _numbers(t, node, inner):
+        return UNKNOWN_VALUE
+    bounds = inner.bounds()
+    if not bounds:
+        t.hit("arith.plain", node)
+        return replace(inner, lo=0, constant=None)
+    lo, hi = bounds
+    least = max(lo, -hi, 0) if lo > 0 or hi < 0 else 0
+    return _exact(t, node, inner.type, (least, max(-lo, lo, -hi, hi)), inner.nullable, "arith.abs_min")
+
+
+@handles(exp.Add, exp.Sub, exp.Mul)
+def add(t: Typer, node: exp.Expr) -> Value:
+    left, right = t.value(node.this), t.value(node.expression)
+    if INTERVAL in (left.type, right.type) or left.is_instant or right.is_instant:
+        from skewless.sql.times import shifted
+
+        return shifted(t, node, left, right)
+    if not _numbers(t, node, left, right):
+        return UNKNOWN_VALUE
+    nullable = left.nullable or right.nullable
+    if left.is_float or right.is_float:
+        return _float_result(t, node, left, right, nullable)
+    if NULL in (left.type, right.type):
+        return replace(left if right.type == NULL else right, nullable=True)
+    bounds = _combined(node, left, right)
+    if left.is_int and right.is_int:
+        return _exact(t, node, common(left.type, right.type, []), bounds, nullable, "arith.overflow_int")
+    return _decimal_result(t, node, left, right, bounds, nullable)
+
+
+def _float_result(t: Typer, node: exp.Expr, left: Value, right: Value, nullable: bool) -> Value:
+    if FLOAT32 in (left.type, right.type):
+        t.hit("type.float32", node)
+    exponent = next((n for n in (node.this, node.expression) if isinstance(n, exp.Literal) and "e" in n.name.lower()), None)
+    if exponent is not None and (left.is_exact or right.is_exact):
+        t.hit("arith.literal_exponent", node)
+    else:
+        t.hit("arith.plain", node)
+    floor = 0 if isinstance(node, (exp.Add, exp.Mul)) and all(v.lo is not None and v.lo >= 0 for v in (left, right)) else None
+    return Value(FLOAT64, nullable=nullable, lo=floor)
+
+
+def _combined(node: exp.Expr, left: Value, right: Value) -> tuple[Number, Number]:
+    a, b = left.bounds(), right.bounds()
+    assert a and b
+    if isinstance(node, exp.Add):
+        return a[0] + b[0], a[1] + b[1]
+    if isinstance(node, exp.Sub):
+        if bare(node.this) == bare(node.expression):
+            return 0, 0
+        return a[0] - b[1], a[1] - b[0]
+    products = [x * y for x in a for y in b]
+    if bare(node.this) == bare(node.expression):
+        return max(0, min(products)), max(products)
+    return min(products), max(products)
+
+
+def _exact(t: Typer, node: exp.Expr, type_: Type, bounds: tuple[Number, Number], nullable: bool, rule: str) -> Value:
+    limits = type_bounds(type_)
+    assert limits
+    if limits[0] <= bounds[0] and bounds[1] <= limits[1]:
+        t.hit("arith.plain", node)
+        return Value(type_, nullable=nullable, lo=bounds[0], hi=bounds[1])
+    if type_.name == "decimal":
+        return Value(type_, nullable=nullable)
+    wide = INT64 if -(2**63) <= bounds[0] and bounds[1] < 2**63 else Type("decimal", 38, 0)
+    top = type_bounds(wide)
+    assert top
+    if wide.name == "decimal" and (bounds[0] < top[0] or bounds[1] > top[1]):
+        t.hit("arith.decimal_38", node, digits=str(len(str(max(abs(int(bounds[0])), abs(int(bounds[1])))))))
+        return UNKNOWN_VALUE
+    t.hit(rule, node, type=type_.world("duckdb") if type_.name != "int16" else "SMALLINT")
+    node.meta["wide"] = wide
+    return Value(wide, nullable=nullable, lo=bounds[0], hi=bounds[1])
+
+
+def _decimal_result(t: Typer, node: exp.Expr, left: Value, right: Value, bounds: tuple[Number, Number], nullable: bool) -> Value:
+    a, b = as_decimal(left), as_decimal(right)
+    if isinstance(node, exp.Mul):
+        precision, scale = a.precision + b.precision, a.scale + b.scale
+        if precision + 1 > 38:
+            t.hit("arith.decimal_38", node, digits=str(precision + 1))
+            return UNKNOWN_VALUE
+        if precision > 18 and a.precision <= 18 and b.precision <= 18:
+            t.hit("arith.decimal_18", node, digits=str(precision))
+        else:
+            t.hit("arith.plain", node)
+        return Value(Type("decimal", precision, scale), nullable=nullable, lo=bounds[0], hi=bounds[1])
+    scale = max(a.scale, b.scale)
+    digits = len(str(max(abs(int(bounds[0])), abs(int(bounds[1])))))
+    if digits + scale > 38:
+        t.hit("arith.decimal_38", node, digits=str(digits + scale))
+        return UNKNOWN_VALUE
+    t.hit("arith.plain", node)
+    precision = min(38, max(a.precision - a.scale, b.precision - b.scale) + scale + 1)
+    return Value(Type("decimal", precision, scale), nullable=nullable, lo=bounds[0], hi=bounds[1])
+
+
+@handles(exp.Div, exp.IntDiv)
+def divide(t: Typer, node: exp.Expr) -> Value:
+    left, right = t.value(node.this), t.value(node.expression)
+    if not _numbers(t, node, left, right):
+        return UNKNOWN_VALUE
+    if FLOAT32 in (left.type, right.type):
+        t.hit("type.float32", node)
+    whole = isinstance(node, exp.IntDiv) or t.reading.dialect == "postgres" and left.is_int and right.is_int
+    if not (left.is_float or right.is_float) and not whole:
+        inside = node.parent
+        while isinstance(inside, exp.Paren):
+            inside = inside.parent
+        fixed = isinstance(inside, exp.Cast) and inside.to.this == exp.DType.DECIMAL
+        if not (fixed and (left.is_decimal or right.is_decimal)):
+            t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
+            return Value(FLOAT64, nullable=True)
+        _guarded(t, node, right, "arith.divide_zero")
+        return Value(Type("decimal", 38, 16), nullable=True, lo=-(10**18), hi=10**18)
+    _guarded(t, node, right, "arith.divide_zero")
+    if whole:
+        return Value(common(left.type, right.type, []), nullable=True)
+    sign = 0 if all(v.lo is not None and v.lo >= 0 for v in (left, right)) else None
+    return Value(FLOAT64, nullable=left.nullable or not right.never_zero(), lo=sign)
+
+
+def _guarded(t: Typer, node: exp.Expr, divisor: Value, rule: str) -> None:
+    below = node.expression.unnest()
+    safe = divisor.never_zero() or isinstance(below, exp.Nullif) and number(below.expression) == 0
+    if isinstance(below, exp.Mul):   # a product is zero only where a factor is
+        safe = safe or all(_safe_factor(t, side) for side in (below.left, below.right))
+    plain = "arith.mod" if rule == "arith.mod_zero" else "arith.divide"
+    t.hit(plain if safe or t.holds("nonzero", node.expression) else rule, node)
+
+
+def _safe_factor(t: Typer, node: exp.Expr) -> bool:
+    node = node.unnest()
+    return t.value(node).never_zero() or isinstance(node, exp.Nullif) and number(node.expression) == 0
+
+
+@handles(exp.Mod)
+def modulo(t: Typer, node: exp.Expr) -> Value:
+    left, right = t.value(node.this), t.value(node.expression)
+    if not _numbers(t, node, left, right):
+        return UNKNOWN_VALUE
+    if left.is_float or right.is_float:
+        t.hit("arith.mod_double", node)
+        return Value(FLOAT64)
+    _guarded(t, node, right, "arith.mod_zero")
+    type_ = common(left.type, right.type, [left, right])
+    bounds = right.bounds()
+    reach: Number | None = max(abs(Fraction(bounds[0])), abs(Fraction(bounds[1]))) if bounds else None
+    nullable = left.nullable or right.nullable
+    if reach is None or not left.is_int:
+        return Value(type_, nullable=nullable)
+    low = left.bounds()
+    limits = type_bounds(type_)
+    top = min(reach, limits[1]) if limits else reach
+    return Value(type_, nullable=nullable, lo=0 if low and low[0] >= 0 else -top, hi=top)
+
+
+@handles(exp.Sqrt)
+def root(t: Typer, node: exp.Expr) -> Value:
+    inner = t.value(node.this)
+    if not _numbers(t, node, inner):
+        return UNKNOWN_VALUE
+    bounds = inner.bounds()
+    positive = inner.lo is not None and inner.lo >= 0 or bounds is not None and bounds[0] >= 0 or _is_variance(node.this)
+    if inner.is_decimal:
+        t.hit("arith.sqrt_decimal", node)
+    t.hit("arith.sqrt" if positive else "arith.sqrt_negative", node)
+    return Value(FLOAT64, nullable=inner.nullable or not positive, lo=0)
+
+
+def _is_variance(node: exp.Expr) -> bool:
+    node = node.unnest()
+    if not (
+        isinstance(node, exp.Div)
+        and isinstance(node.this.unnest(), exp.Cast)
+        and isinstance(node.this.unnest().this.unnest(), exp.Sub)
+    ):
+        return False
+    difference = node.this.unnest().this.unnest()
+    return difference.left.find(exp.Count) is not None and difference.right.find(exp.Sum) is not None
+
+
+@handles(exp.Ceil, exp.Floor)
+def whole(t: Typer, node: exp.Expr) -> Value:
+    inner = t.value(node.this)
+    if not _numbers(t, node, inner):
+        return UNKNOWN_VALUE
+    t.hit("arith.plain", node)
+    if inner.is_decimal:
+        bounds = inner.bounds()
+        assert bounds
+        return Value(Type("decimal", min(38, inner.type.precision - inner.type.scale + 1), 0), nullable=inner.nullable,
+                     lo=bounds[0] // 1, hi=-(-bounds[1] // 1))
+    return replace(inner, type=FLOAT64, constant=None) if inner.is_float else replace(inner, constant=None)
+
+
+@handles(exp.Round, exp.Trunc)
+def rounded(t: Typer, node: exp.Expr) -> Value:
+    inner = t.value(node.this)
+    decimals = node.args.get("decimals")
+    digits = number(decimals) if decimals is not None else 0
+    if not _numbers(t, node, inner):
+        return UNKNOWN_VALUE
+    if inner.is_float or digits is None:
+        t.hit("round.double" if isinstance(node, exp.Round) else "round.trunc_double", node)
+        return Value(FLOAT64, nullable=inner.nullable)
+    t.hit("round.decimal", node)
+    if inner.is_int:
+        return replace(inner, constant=None, lo=None, hi=None) if digits < 0 else inner
+    scale = max(0, min(inner.type.scale, int(digits)))
+    bounds = inner.bounds()
+    assert bounds
+    precision = max(1, min(38, inner.type.precision - inner.type.scale + scale + (1 if scale < inner.type.scale else 0)))
+    unit = Fraction(1, 10**scale) if digits >= 0 else Fraction(10 ** int(-digits))
+    return Value(
+        Type("decimal", precision, scale),
+        nullable=inner.nullable,
+        lo=-(-bounds[0] // unit) * unit - unit,
+        hi=bounds[1] // unit * unit + unit,
+    )
+
+
+@handles(exp.Sign)
+def sign(t: Typer, node: exp.Expr) -> Value:
+    inner = t.value(node.this)
+    t.hit("arith.sign", node)
+    return Value(INT32, nullable=inner.nullable, lo=-1, hi=1)
+
+
+@handles(exp.Pi)
+def pi(t: Typer, node: exp.Expr) -> Value:
+    t.hit("arith.sqrt", node)
+    return Value(FLOAT64, nullable=False, lo=3, hi=4, nonzero=True)
+
+
+@handles(*LIBM)
+def libm(t: Typer, node: exp.Expr) -> Value:
+    for child in node.iter_expressions():
+        t.value(child)
+    t.hit("arith.libm", node, name=function_name(node))
+    return Value(FLOAT64)
+
+
+@handles(exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift)
+def bitwise(t: Typer, node: exp.Expr) -> Value:
+    value = t.value(node.this)
+    t.value(node.expression)
+    t.hit("arith.bitwise", node)
+    return replace(value, constant=None)
+
+
+def _numbers(t: Typer, node: exp.Expr, *values: Value) -> bool:
+    """Whether all are numbers; SK204 where one is something else and known."""
+    for value in values:
+        if not value.known:
+            return False
+        if not value.is_number and value.type != NULL:
+            t.hit("type.operand", node, type=str(value.type))
+            return False
+    if any(v.type == FLOAT32 for v in values) and isinstance(node, (exp.Neg, exp.Abs, exp.Round, exp.Trunc, exp.Sqrt, exp.Mod)):
+        t.hit("type.float32", node)
+    return True
+
+
+__all__ = ["BOOL", "DATE", "INT16", "INT_BITS", "TIMESTAMP"]

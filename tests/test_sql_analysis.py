@@ -1,0 +1,107 @@
+"""Names, types and findings of one query: skewless.sql.analysis."""
+
+from __future__ import annotations
+
+import pytest
+from sqlglot import exp
+
+from skewless.errors import SkewlessError
+from skewless.sql.analysis import Analysis, analyse
+from skewless.sql.value import BOOL, DATE, FLOAT64, INT32, INT64, STRING, TIMESTAMP, Relation, Value, relation
+from skewless.types import Type
+
+EVENTS = relation(
+    {
+        "k": Value(INT64, nullable=False), "ts": Value(TIMESTAMP, nullable=False), "i": INT32, "small": Value(INT32, lo=0, hi=10),
+        "price": Type("decimal", 10, 2), "d": FLOAT64, "s": STRING, "code": Value(STRING, ascii=True), "b": BOOL, "day": DATE,
+    },
+    event_time="ts",
+)
+SHOPS = relation({"k": INT64, "city": STRING}, static=True)
+INPUTS: dict[str, Relation] = {"events": EVENTS, "shops": SHOPS}
+
+
+def read(sql: str, dialect: str = "duckdb", **inputs: Relation) -> Analysis:
+    return analyse(sql, dialect=dialect, inputs={**INPUTS, **inputs})
+
+
+def typed(expression: str) -> Value:
+    return read(f"select {expression} as v from events").output.columns[0].value
+
+
+@pytest.mark.parametrize(("expression", "type_"), [
+    ("small + 1", "int32"), ("small * 1000000000", "int64"), ("cast(i as bigint) + 1", "int64"), ("price * 2", "decimal(11,2)"),
+    ("price + 1.505", "decimal(12,3)"), ("cast(i as double) / 3", "float64"), ("i // 3", "int32"), ("s || 'x'", "string"),
+    ("case when b then 1 else 2.5 end", "decimal(2,1)"), ("coalesce(i, 0)", "int32"), ("date_trunc('day', ts)", "timestamp"),
+    ("extract(hour from ts)", "int64"), ("cast(ts as date)", "date"), ("i > 3", "bool"), ("greatest(i, 5)", "int32"),
+    ("date_diff('day', ts, ts)", "int64"), ("count(*) over (partition by k order by ts)", "int64"),
+    ("sum(price) over (partition by k order by ts)", "decimal(38,2)"), ("sum(i) over (partition by k order by ts)", "int64"),
+])
+def test_the_type_of_an_expression(expression: str, type_: str) -> None:
+    assert str(typed(expression).type) == type_
+
+
+@pytest.mark.parametrize(("expression", "nullable"), [
+    ("k", False), ("i", True), ("coalesce(i, 0)", False), ("k + 1", False), ("nullif(k, 3)", True), ("case when b then 1 end", True),
+    ("case when b then 1 else 2 end", False), ("count(*) over (order by ts)", False), ("lag(k) over (order by ts)", True),
+    ("case when i is not null then i else 0 end", False), ("i is null", False), ("case when i > 3 then i + 0 else 0 end", False),
+])
+def test_whether_an_expression_may_be_null(expression: str, nullable: bool) -> None:
+    assert typed(expression).nullable is nullable
+
+
+def test_ranges_come_from_contracts_conditions_and_arithmetic() -> None:
+    assert typed("small * 3 + 1").bounds() == (1, 31)
+    assert typed("case when i between 5 and 7 then i * 2 end").bounds() == (10, 14)
+    assert typed("extract(month from ts)").bounds() == (1, 12)
+
+
+def test_names_are_resolved_and_stars_expanded() -> None:
+    query = read("with c as (select * from events where i > 1) select c.*, city from c join shops on c.k = shops.k").query
+    columns = list(query.find_all(exp.Column))
+    assert columns and all(c.table for c in columns)
+    assert not [s for s in query.find_all(exp.Select) if s.is_star]
+    assert [c.name for c in read("select * exclude (d, s) from events").output.columns] == [
+        "k", "ts", "i", "small", "price", "code", "b", "day"]
+
+
+def test_every_expression_of_the_tree_has_a_value_that_survives_a_copy() -> None:
+    analysis = read("select k, count(*) filter (where i > 2) over w + 1 as n from events window w as (partition by k order by ts)")
+    copy = analysis.query.copy()
+    for select in copy.selects:
+        assert analysis.value(select.unalias()).known
+
+
+def test_a_query_is_the_input_of_the_next() -> None:
+    above = read("select k, ts, cast(i as bigint) as n from events where i is not null").output
+    below = read("select k, ts, sum(n) over (partition by k order by ts) as total from above", above=above)
+    assert not below.findings   # the range of an INTEGER is known through the cast
+    assert not below.output.columns[0].value.nullable and below.output.columns[1].value.event_time
+
+
+def test_findings_have_a_place_and_come_in_the_order_of_the_text() -> None:
+    analysis = read("select\n    k,\n    i / 2 as half,\n    gone,\n    log10(d) as l\nfrom events")
+    assert [(f.rule.id, f.code, f.line, f.column) for f in analysis.findings] == [
+        ("arith.divide_int", "SK206", 3, 5), ("name.column", "SK202", 4, 5), ("arith.libm", "SK221", 5, 5)]
+    assert analysis.findings[0].fix == "CAST(i AS DOUBLE) / CAST(2 AS DOUBLE)"
+    assert analysis.sql[analysis.findings[0].start:analysis.findings[0].end] == "i / 2"
+    assert analysis.verdict == "refuse"
+
+
+def test_what_is_on_no_list_is_refused() -> None:
+    assert [f.code for f in read("select list_contains(s, i) as v from events").findings] == ["SK203"]
+    assert [f.code for f in read("select k from events tablesample 10 percent").findings] == ["SK205"]
+    assert [f.code for f in read("select cast(i as hugeint) as v from events").findings] == ["SK204"]
+    assert [f.code for f in read("select v from nowhere").findings] == ["SK202"]
+
+
+@pytest.mark.parametrize("sql", ["select from where", "select 1; select 2", "create table t as select 1", "", "select (1"])
+def test_text_that_is_not_one_query_is_refused(sql: str) -> None:
+    with pytest.raises(SkewlessError) as error:
+        read(sql)
+    assert error.value.code == "SK201"
+
+
+def test_a_dialect_that_is_not_checked_is_refused() -> None:
+    with pytest.raises(SkewlessError):
+        read("select 1 as a", dialect="spark")
