@@ -1,0 +1,236 @@
+"""Literals, arithmetic, comparisons, logic, CASE and the NULL functions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from sqlglot import exp
+
+from skewless.sql.value import BOOL, DATE, FLOAT64, INT32, INT_BITS, Value
+from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
+
+_SIGNS = {
+    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
+}
+
+
+@prints(exp.Column, args="this table db catalog")
+def column(p: Printer, node: exp.Column) -> str:
+    return f"{p.name(node.table)}.{p.name(node.name)}" if node.table else p.name(node.name)
+
+
+@prints(exp.Literal)
+def literal(p: Printer, node: exp.Literal) -> str:
+    text = node.name
+    if node.is_string:
+        return p.string(text)
+    if "e" in text.lower():
+        return p.cast(text, FLOAT64)
+    return ("0" if text.startswith(".") else "") + text.rstrip(".")
+
+
+@prints(exp.Boolean)
+def boolean(p: Printer, node: exp.Boolean) -> str:
+    return "TRUE" if node.this else "FALSE"
+
+
+@prints(exp.Null)
+def null(p: Printer, node: exp.Null) -> str:
+    """Flink takes the type of a bare NULL from nowhere, so it says that of the expression around it."""
+    if not p.flink:
+        return "NULL"
+    around = node.parent
+    while isinstance(around, (exp.Paren, exp.If, exp.Case, exp.Coalesce, exp.Alias)):
+        known = around.meta.get("value")
+        if isinstance(known, Value) and known.type.name not in ("null", "unknown", "interval", "tuple"):
+            return p.cast("NULL", known.type)
+        around = around.parent
+    return "NULL"
+
+
+@prints(exp.Paren, args="this")
+def paren(p: Printer, node: exp.Paren) -> str:
+    return p.text(node.this)
+
+
+@prints(exp.Alias, args="this alias")
+def alias(p: Printer, node: exp.Alias) -> str:
+    return f"{p.text(node.this)} AS {p.name(node.alias)}"
+
+
+@prints(exp.Neg, args="this")
+def negative(p: Printer, node: exp.Neg) -> str:
+    return Infix(f"-{p.operand(node.this)}")
+
+
+@prints(exp.Add, exp.Sub, exp.Mul)
+def arithmetic(p: Printer, node: exp.Binary) -> str:
+    if isinstance(node, exp.Sub) and p.flink and all(value(side).type == DATE for side in (node.left, node.right)):
+        return p.cast(f"TIMESTAMPDIFF(DAY, {p.text(node.right)}, {p.text(node.left)})", value(node).type)
+    return Infix(f"{p.operand(node.left)} {_SIGNS[type(node)]} {p.operand(node.right)}")
+
+
+@prints(exp.Div)
+def divide(p: Printer, node: exp.Div) -> str:
+    left, right = value(node.left), value(node.right)
+    if left.is_int and right.is_int:
+        raise no_form(p.engine, node)
+    return Infix(f"{p.operand(node.left)} / {p.operand(node.right)}")
+
+
+@prints(exp.IntDiv)
+def divide_whole(p: Printer, node: exp.IntDiv) -> str:
+    if not (value(node.left).is_int and value(node.right).is_int):
+        raise no_form(p.engine, node)
+    return Infix(f"{p.operand(node.left)} {'//' if p.duckdb else '/'} {p.operand(node.right)}")
+
+
+@prints(exp.Mod)
+def modulo(p: Printer, node: exp.Mod) -> str:
+    return p.call("MOD", node.left, node.right)
+
+
+@prints(exp.Abs, exp.Sqrt, args="this")
+def function(p: Printer, node: exp.Func) -> str:
+    return p.call(node.sql_name(), node.this)
+
+
+@prints(exp.Sign, args="this")
+def sign(p: Printer, node: exp.Sign) -> str:
+    return p.cast(p.call("SIGN", node.this), value(node).type)
+
+
+@prints(exp.Pi, args="")
+def pi(p: Printer, node: exp.Pi) -> str:
+    return "PI()"
+
+
+@prints(exp.Ceil, exp.Floor, args="this")
+def whole(p: Printer, node: exp.Func) -> str:
+    """Of an integer it is the integer itself: Postgres would make a double of it."""
+    if value(node.this).is_int:
+        return p.text(node.this)
+    return p.call(node.sql_name(), node.this)
+
+
+@prints(exp.Round, exp.Trunc, args="this decimals")
+def rounded(p: Printer, node: exp.Func) -> str:
+    if not value(node.this).is_exact:
+        raise no_form(p.engine, node)
+    name = "TRUNCATE" if p.flink and isinstance(node, exp.Trunc) else node.sql_name()
+    digits = node.args.get("decimals")
+    return p.call(name, node.this) if digits is None else p.call(name, node.this, digits)
+
+
+@prints(exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+def compare(p: Printer, node: exp.Binary) -> str:
+    if _is_window_bound(node):
+        return _not_null(p, node.left)
+    return Infix(f"{p.operand(node.left)} {_SIGNS[type(node)]} {p.operand(node.right)}")
+
+
+def _is_window_bound(node: exp.Binary) -> bool:
+    """Whether it bounds the window that a batch run computes: the macros write it as the least and greatest instant there is."""
+    texts = [c.this.name for c in node.right.find_all(exp.Cast) if isinstance(c.this, exp.Literal)]
+    wanted = "0001-01-01 00:00:00" if isinstance(node, exp.GTE) else "9999-01-01 00:00:00" if isinstance(node, exp.LT) else None
+    return texts == [wanted] and not node.right.find(exp.Column)
+
+
+def _not_null(p: Printer, node: exp.Expr) -> str:
+    return Infix(f"{p.operand(node)} IS NOT NULL") if value(node).nullable else "TRUE"
+
+
+@prints(exp.And, exp.Or)
+def logic(p: Printer, node: exp.Connector) -> str:
+    kind, absorbed = type(node), "TRUE" if isinstance(node, exp.And) else "FALSE"
+    parts = [text for text in (p.operand(part) for part in _chain(node, kind)) if text != absorbed]
+    if len(parts) < 2:
+        return parts[0] if parts else absorbed
+    return Infix(f" {'AND' if kind is exp.And else 'OR'} ".join(parts))
+
+
+def _chain(node: exp.Expr, kind: type[exp.Connector]) -> list[exp.Expr]:
+    inner = node.unnest()
+    return [*_chain(inner.left, kind), *_chain(inner.right, kind)] if type(inner) is kind else [node]
+
+
+@prints(exp.Not, args="this")
+def negation(p: Printer, node: exp.Not) -> str:
+    inner = node.this.unnest()
+    if isinstance(inner, exp.Is):
+        return is_(p, inner, negated=True)
+    if isinstance(inner, exp.In):
+        return in_(p, inner, negated=True)
+    return Infix(f"NOT {p.operand(node.this)}")
+
+
+@prints(exp.Is, args="this expression negate")
+def is_(p: Printer, node: exp.Is, negated: bool = False) -> str:
+    if not isinstance(node.expression, (exp.Null, exp.Boolean)):
+        raise no_form(p.engine, node)
+    what = "NULL" if isinstance(node.expression, exp.Null) else p.text(node.expression)
+    no = "NOT " if negated != bool(node.args.get("negate")) else ""
+    return Infix(f"{p.operand(node.this)} IS {no}{what}")
+
+
+@prints(exp.Between, args="this low high")
+def between(p: Printer, node: exp.Between) -> str:
+    return Infix(f"{p.operand(node.this)} BETWEEN {p.operand(node.args['low'])} AND {p.operand(node.args['high'])}")
+
+
+@prints(exp.In, args="this expressions query")
+def in_(p: Printer, node: exp.In, negated: bool = False) -> str:
+    query = node.args.get("query")
+    inside = p.list(node.expressions) if query is None else p.text(query.unnest() if isinstance(query, exp.Subquery) else query)
+    return Infix(f"{p.operand(node.this)} {'NOT ' if negated else ''}IN ({inside})")
+
+
+@prints(exp.Case, args="this ifs default")
+def case(p: Printer, node: exp.Case) -> str:
+    subject, default = node.args.get("this"), node.args.get("default")
+    parts = ["CASE" if subject is None else f"CASE {p.operand(subject)}"]
+    parts += [f"WHEN {p.text(branch.this)} THEN {p.text(branch.args['true'])}" for branch in node.args["ifs"]]
+    if default is not None:
+        parts.append(f"ELSE {p.text(default)}")
+    return " ".join([*parts, "END"])
+
+
+@prints(exp.If, args="this true false")
+def if_(p: Printer, node: exp.If) -> str:
+    otherwise = node.args.get("false")
+    tail = "" if otherwise is None else f" ELSE {p.text(otherwise)}"
+    return f"CASE WHEN {p.text(node.this)} THEN {p.text(node.args['true'])}{tail} END"
+
+
+@prints(exp.Coalesce, args="this expressions")
+def coalesce(p: Printer, node: exp.Coalesce) -> str:
+    return p.call("COALESCE", node.this, *node.expressions)
+
+
+@prints(exp.Nullif)
+def nullif(p: Printer, node: exp.Nullif) -> str:
+    return p.call("NULLIF", node.this, node.expression)
+
+
+@prints(exp.Greatest, exp.Least, args="this expressions")
+def greatest(p: Printer, node: exp.Func) -> str:
+    """Flink gives NULL for any NULL, the others ignore it: each operand that may be NULL falls back on the others."""
+    operands = [node.this, *node.expressions]
+    name = node.sql_name()
+    if not p.flink or len(operands) == 1 or not any(value(o).nullable for o in operands):
+        return p.call(name, *operands)
+    texts = [p.text(o) for o in operands]
+    parts = [
+        f"COALESCE({', '.join([text, *texts[:i], *texts[i + 1:]])})" if value(operands[i]).nullable else text
+        for i, text in enumerate(texts)
+    ]
+    return f"{name}({', '.join(parts)})"
+
+
+def as_flag(p: Printer, node: exp.Expr) -> str:
+    """A boolean as 1, 0 or NULL."""
+    text = enclosed(p.text(node))
+    return f"CASE WHEN {text} THEN 1 WHEN NOT {text} THEN 0 END"
+
+
