@@ -24,6 +24,7 @@ serve: $(READY)  ## keep the demo's server up on http://127.0.0.1:8000
 	@cd dbt_project && SKEWLESS_CLOCK=2014-01-01T12:00:00Z ../$(BIN)/skewless serve
 
 test: $(READY)  ## everything: unit, property, crash, packaging, docs, end to end
+	@$(BIN)/skewless stream install
 	@$(BIN)/python -m pytest --quiet
 
 check: $(READY)  ## style, types, layers, generated docs

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def read_changes(folder: Path, columns: tuple[Column, ...]) -> list[tuple[Any, .
     left: Counter[str] = Counter()
     for path in sorted(folder.rglob("*")) if folder.exists() else ():
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_bytes().split(b"\n")[:-1]:
                 change = json.loads(line, parse_float=_Number, parse_int=_Number)
                 gone = change["op"] == "d"
                 left[json.dumps(change["before" if gone else "after"])] += -1 if gone else 1
@@ -49,6 +49,9 @@ def read_changes(folder: Path, columns: tuple[Column, ...]) -> list[tuple[Any, .
         raw = json.loads(text)
         out += [tuple(_value(raw[c.name], c.type) for c in columns)] * count
     return out
+
+
+_DIGITS = Context(prec=100)      # Python's default context has 28 digits, Flink's decimals 38
 
 
 class _Number(str):
@@ -67,7 +70,7 @@ def _value(raw: Any, kind: str) -> Any:
         return float(raw)
     if family == "DECIMAL":
         scale = int(kind.rstrip(")").split(",")[1])
-        return Decimal(raw).quantize(Decimal(1).scaleb(-scale))
+        return _DIGITS.quantize(Decimal(raw), Decimal(1).scaleb(-scale))
     if family in ("BYTES", "VARBINARY", "BINARY"):
         return base64.b64decode(raw)
     if family == "DATE":

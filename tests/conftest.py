@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from skewless.conformance.engines import DuckDB, Engine, Flink, Postgres
+from skewless.stream.install import install
 from tests.example import Example, run_demo
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -40,3 +43,25 @@ def golden(update: bool) -> Callable[[str, str], None]:
 def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
     """A private copy of dbt_project/ on which the whole demo has run once. Tests read it; they do not change it."""
     return run_demo(tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture(scope="session")
+def flink() -> Iterator[Flink]:
+    """Flink, one JVM for the whole run; its environment is installed when it is not there yet."""
+    install(lambda step, text: print(f"{step}: {text}", file=sys.stderr))
+    with Flink() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL of this run."""
+    with Postgres() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def engines(flink: Flink, postgres: Postgres) -> Iterator[dict[str, Engine]]:
+    """The three engines by name: duckdb, postgres, flink."""
+    with DuckDB() as duckdb:
+        yield {"duckdb": duckdb, "postgres": postgres, "flink": flink}

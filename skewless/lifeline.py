@@ -1,0 +1,43 @@
+"""lifeline.py SETTINGS: runs a program for as long as the caller's end of stdin is open, also when the caller is killed with -9.
+
+SETTINGS is a JSON object: argv; log (where the program's output goes); user (a name to run as, or ""); stop_signal (a number);
+stop_seconds (then it is killed); remove (a folder to delete afterwards, or ""). Standard library only: it is run by path.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from typing import Any
+
+
+def main(settings: dict[str, Any]) -> int:
+    """The program's exit code; 0 when it was stopped because stdin closed."""
+    user = {"user": settings["user"], "extra_groups": []} if settings["user"] else {}
+    with open(settings["log"], "ab") as log:
+        program = subprocess.Popen(
+            settings["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **user
+        )
+    cut = threading.Event()
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        cut.set()
+        program.send_signal(settings["stop_signal"])
+        try:
+            program.wait(settings["stop_seconds"])
+        except subprocess.TimeoutExpired:
+            program.kill()
+
+    threading.Thread(target=watch, daemon=True).start()
+    code = program.wait()
+    if settings["remove"]:
+        shutil.rmtree(settings["remove"], ignore_errors=True)
+    return 0 if cut.is_set() else code
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))
