@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from skewless.online.connection import connect, connect_async, shown, speaking, store_url
 from skewless.online.position import SyncRecord, SyncRecords
-from skewless.online.store import OnlineStore, Written
+from skewless.online.store import OnlineStore
+from skewless.online.written import Written
 
 __all__ = ["OnlineStore", "SyncRecord", "SyncRecords", "Written", "connect", "connect_async", "shown", "speaking", "store_url"]

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.online import script
+from skewless.online.written import Written
 
 if TYPE_CHECKING:
     import redis
-
-    from skewless.online.store import Written
 
 KEYS_PER_CALL = 100         # one slot a call on a Cluster: 1
 CALLS_PER_SEND = 50
@@ -36,8 +35,6 @@ class Call(NamedTuple):
 
 def push(client: redis.Redis, call: Call, keys: pa.Array, values: pa.Array, *, keys_per_call: int = KEYS_PER_CALL) -> Written:
     """Run the script over all rows, in order. Raises redis-py's errors."""
-    from skewless.online.store import Written
-
     client.script_load(script.SCRIPT)
     applied = total = 0
     connection = client.connection_pool.get_connection()

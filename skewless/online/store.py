@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from skewless.clock import now_us
 from skewless.online import script
 from skewless.online.connection import speaking, url_of
 from skewless.online.position import SyncRecord, SyncRecords
+from skewless.online.written import Written
 from skewless.registry.model import View
 from skewless.rows import HEADER_SIZE, key_suffix
 
@@ -22,14 +23,6 @@ TOMBSTONE_MS = 30 * 86_400_000          # longer than any worker can sleep on an
 OWN_ALL_US = 2**63 - 1                  # `through` of a view without a stream: the batch owns every slot
 READ_KEYS_MAX = 500
 KEYS_PER_CALL = 100
-
-
-class Written(NamedTuple):
-    """Rows written, rows that changed nothing, and (streams) the indexes of rows whose writer must re-read the ledger."""
-
-    applied: int
-    ignored: int
-    refresh: tuple[int, ...] = ()
 
 
 class OnlineStore:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.rows.bounds import check_days, check_instants
 from skewless.rows.values import CANONICAL_NAN32, CANONICAL_NAN64, msgpack_encoder
 from skewless.types import Type
 
@@ -35,8 +36,6 @@ def msgpack_column(kind: Type, values: pa.Array) -> pa.Array:
         return _flatten(marks.reshape(-1, 1), np.ones(len(values), int))
     if kind.name in ("float32", "float64"):
         return _floats(kind, values, valid)
-    from skewless.rows.vector import check_days, check_instants
-
     if kind.name == "timestamp":
         check_instants(values)
         return _ints(np.asarray(values.view(pa.int64()).fill_null(0)), valid)

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.registry.model import View
+from skewless.rows.bounds import check_days, check_instants
 from skewless.rows.key import key_part, key_suffix, null_key
 from skewless.rows.msgpack_vector import msgpack_column
 from skewless.rows.row import CODECS
-from skewless.rows.values import INSTANT_MAX_US, INSTANT_MIN_US, array_head, json_encoder, misfit
+from skewless.rows.values import array_head, json_encoder, misfit
 from skewless.types import Type, parse_type
 
-DAY_US = 86_400_000_000
 NO_ESCAPE_IN_KEY = r"^[A-Za-z0-9_.~-]*$"
 NEEDS_ESCAPE_IN_JSON = "[\"\\\\\\x00-\\x1f]"
 _NULL = b"null"
@@ -138,22 +138,6 @@ def _json_instants(values: pa.Array) -> pa.Array:
     return _join([_literal(b'"'), day, _literal(b"T"), clock, end, _literal(b'"')], len(values))
 
 
-def check_instants(values: pa.Array) -> None:
-    """Raises SK302 for an instant outside the years 1 to 9999 (infinity too)."""
-    _check_range("timestamp", values.view(pa.int64()), INSTANT_MIN_US, INSTANT_MAX_US, "us")
-
-
-def check_days(values: pa.Array) -> None:
-    """Raises SK302 for a date outside the years 1 to 9999 (infinity too)."""
-    _check_range("date", values.view(pa.int32()), INSTANT_MIN_US // DAY_US, INSTANT_MAX_US // DAY_US, "days")
-
-
-def _check_range(type_text: str, numbers: pa.Array, low: int, high: int, unit: str) -> None:
-    bad = pc.filter(numbers, pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
-    if len(bad):
-        raise misfit(type_text, f"{bad[0].as_py()} {unit} after 1970")
-
-
 def _json_lists(kind: Type, values: pa.Array) -> pa.Array:
     items = json_column(Type(kind.name), values.flatten())
     lengths = np.asarray(pc.fill_null(pc.list_value_length(values), 0))
@@ -190,5 +174,3 @@ def _join(parts: list[Any], n: int, separator: bytes = b"") -> pa.Array:
     if n == 0:
         return pa.array([], pa.binary())
     return pc.binary_join_element_wise(*parts, _literal(separator))
-
-
