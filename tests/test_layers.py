@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": MODEL | {"rows", "online", "warehouse"},
     "serve": MODEL | {"rows", "online", "lookup"},
     "stream": MODEL | {"rows", "sql"},
+    "lifeline": set(),
     "postgres": GROUND,
     "conformance": MODEL | {"rows", "sql", "stream", "postgres"},
     "client": MODEL | {"warehouse", "training", "online", "lookup"},
