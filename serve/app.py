@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -12,22 +12,42 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
-from skewless.serve import catalogue, lookups, problems
+from skewless.serve import catalogue, problems
+from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Hooks
+from skewless.serve.hot import Hot
 from skewless.serve.live import Live
 from skewless.serve.openapi import document
 from skewless.serve.replies import json_reply
+from skewless.serve.store import Store, open_store
 
-Connect = Callable[[Config], Any]
+Connect = Callable[[Config], Store]
 
 
-def create_app(config: Config, connect: Connect | None = None) -> Starlette:
-    """The application over one project's snapshot and online store. `connect` gives the asynchronous Redis client."""
-    app = Starlette(
+class Application(Starlette):
+    """Starlette, with the lookups in front of its router. `state.live` and `state.hooks` are for whoever serves other routes."""
+
+    hot: Hot | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.hot is not None and scope["type"] == "http":
+            await self.hot(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def others(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything that is not a lookup."""
+        await super().__call__(scope, receive, send)
+
+
+def create_app(config: Config, connect: Connect | None = None, hooks: Hooks | None = None) -> Application:
+    """The application over one project's snapshot and online store. `connect` opens the store."""
+    app = Application(
         routes=routes(),
-        lifespan=lifespan(config, connect or _connect),
+        lifespan=lifespan(config, connect or open_store),
         exception_handlers={
             SkewlessError: problems.on_skewless_error,
             HTTPException: problems.on_http_error,
@@ -35,17 +55,18 @@ def create_app(config: Config, connect: Connect | None = None) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
+    app.state.hooks = hooks or Hooks()
     return app
 
 
 def routes() -> list[Route]:
-    """Every path there is. /openapi.json describes the same list; a test compares them."""
+    """Every path there is. /openapi.json describes the same list; a test compares them. Lookups never get this far."""
     return [
         Route("/feature-views", catalogue.list_views),
         Route("/feature-views/{id}", catalogue.read_view),
-        Route("/feature-views/{id}/online-features", lookups.one_view),
-        Route("/online-features", lookups.online_features, methods=["POST"]),
-        Route("/online-features/batch", lookups.batch, methods=["POST"]),
+        Route(VIEW_ROUTE, nothing),
+        Route(ONE_ROUTE, nothing, methods=["POST"]),
+        Route(BATCH_ROUTE, nothing, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/openapi.json", openapi),
@@ -54,12 +75,14 @@ def routes() -> list[Route]:
     ]
 
 
-def lifespan(config: Config, connect: Connect) -> Callable[[Starlette], Any]:
+def lifespan(config: Config, connect: Connect) -> Callable[[Any], Any]:
     """Connects, tries to load the snapshot, follows it while the application runs, disconnects."""
     @asynccontextmanager
-    async def run(app: Starlette) -> AsyncIterator[None]:
-        client = connect(config)
-        live = app.state.live = Live(config, client)
+    async def run(app: Application) -> AsyncIterator[None]:
+        store = connect(config)
+        await store.start()
+        live = app.state.live = Live(config, store)
+        app.hot = Hot(app.others, live, app.state.hooks)
         with suppress(SkewlessError):   # the watch says it, and keeps trying
             await live.refresh()
         watching = asyncio.create_task(live.watch())
@@ -68,9 +91,14 @@ def lifespan(config: Config, connect: Connect) -> Callable[[Starlette], Any]:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            await client.aclose()
+            await store.aclose()
 
     return run
+
+
+async def nothing(_: Request) -> Response:
+    """A lookup's path with nothing where the id should be."""
+    raise HTTPException(404)
 
 
 async def healthz(_: Request) -> Response:
@@ -82,20 +110,10 @@ async def readyz(request: Request) -> Response:
     """GET /readyz: the snapshot is loaded and Redis answers."""
     live: Live = request.app.state.live
     loaded = live.current()
-    await live.guard(lambda: _ping(live.client))
+    await live.store.call("PING")
     return json_reply({"status": "ready", "snapshot": loaded.snapshot_id})
 
 
 async def openapi(_: Request) -> Response:
     """GET /openapi.json."""
     return json_reply(document())
-
-
-def _ping(client: Any) -> Awaitable[Any]:
-    return client.ping()
-
-
-def _connect(config: Config) -> Any:
-    from skewless.online import connect_async
-
-    return connect_async(config)

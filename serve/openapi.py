@@ -11,6 +11,8 @@ from skewless.serve.requests import ENTITIES_MAX, FEATURES_MAX
 
 Json = dict[str, Any]
 PROBLEM = "application/problem+json"
+FORMAT_TEXT = "compact: names once, values and statuses as arrays in their order."
+INT64_TEXT = "int64 values as strings, for readers whose numbers end at 2^53."
 REFUSALS = ["400", "404", "410", "413", "422"]
 
 
@@ -34,6 +36,9 @@ def _view_paths() -> Json:
     one = _operation("readFeatureView", "One feature view", "FeatureView", ["404"], examples.VIEW)
     lookup = _operation("lookUpFeatureView", "Features of one entity of one view", "ViewReply", REFUSALS, examples.VIEW_REPLY)
     lookup["parameters"] = [
+        {"name": "format", "in": "query", "required": False, "schema": _format(), "description": FORMAT_TEXT},
+        {"name": "int64_as_string", "in": "query", "required": False, "schema": {"type": "boolean", "default": False},
+         "description": INT64_TEXT},
         {"name": "entity_id", "in": "query", "required": False, "schema": {"type": "string"}, "example": "UA",
          "description": "The join key's value, where the view has one join key."},
         {"name": "features", "in": "query", "required": False, "schema": {"type": "string"}, "example": "carrier_landings_24h",
@@ -73,8 +78,13 @@ def _operations_paths() -> Json:
             "/": {"get": page}}
 
 
+def _reply_of(schema: str) -> Json:
+    """A lookup's reply, in either form."""
+    return {"anyOf": [{"$ref": f"#/components/schemas/{schema}"}, {"$ref": f"#/components/schemas/Compact{schema}"}]}
+
+
 def _operation(name: str, summary: str, schema: str, refusals: list[str], example: Any, *, snapshot: bool = True) -> Json:
-    content: Json = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+    content: Json = {"schema": _reply_of(schema) if name.startswith("lookUp") else {"$ref": f"#/components/schemas/{schema}"}}
     if example is not None:
         content["example"] = example
     responses: Json = {"200": {"description": summary, "content": {"application/json": content}}}
@@ -87,6 +97,10 @@ def _operation(name: str, summary: str, schema: str, refusals: list[str], exampl
 def _body(schema: str, example: Any) -> Json:
     content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
     return {"required": True, "content": {"application/json": content}}
+
+
+def _format() -> Json:
+    return {"enum": ["full", "compact"], "default": "full"}
 
 
 def _id() -> Json:
@@ -123,6 +137,8 @@ def _request_schemas() -> Json:
         "features": {"type": "array", "minItems": 1, "maxItems": FEATURES_MAX, "items": {"type": "string"},
                      "description": "References: view, view@2, view@2:feature, view@2:feature as name."},
         "full_names": {"type": "boolean", "default": False, "description": "Call features view__feature."},
+        "format": {**_format(), "description": FORMAT_TEXT},
+        "int64_as_string": {"type": "boolean", "default": False, "description": INT64_TEXT},
     }
     one_of = [{"required": ["feature_service"]}, {"required": ["features"]}]
     base: Json = {"type": "object", "required": ["entities"], "additionalProperties": False, "oneOf": one_of}
@@ -138,11 +154,11 @@ def _reply_schemas() -> Json:
     metadata: Json = _object({
         "freshness_ms": _map({"type": ["integer", "null"], "minimum": 0},
                              "View -> age of the row that is there, expired or not."),
-        "status": _map({"enum": ["ok", "null", "missing"]}, "Feature -> status."),
+        "status": _map(_status(), "Feature -> status."),
         "detail": _map({"enum": ["expired"]}, "Feature -> why it is missing, where a row older than ttl is still there."),
         "event_timestamp": _map(instant, "View -> event time of the row that is there."),
         "version": _map({"type": "integer"}, "View -> version."),
-    })
+    }, also={"deprecation": _deprecation()})
     metadata["description"] = "Views go by name, or by name@version where a request asks for two versions of one."
     reply = _object({"features": features, "metadata": {"$ref": "#/components/schemas/Metadata"}})
     view_reply = _object({
@@ -151,11 +167,41 @@ def _reply_schemas() -> Json:
         "features": features, "event_timestamp": instant, "metadata": {"$ref": "#/components/schemas/Metadata"},
     })
     batch = _object({"results": {"type": "array", "items": {"$ref": "#/components/schemas/Reply"}}})
+    entity_id = view_reply["properties"]["entity_id"]
     text = {"type": "string"}
     problem = _object({"type": text, "title": text, "status": {"type": "integer"}, "detail": text, "code": text}, also={
         "hint": text, "features": {"type": "array", "items": text},
     })
-    return {"Metadata": metadata, "Reply": reply, "ViewReply": view_reply, "BatchReply": batch, "Problem": problem}
+    return {"Metadata": metadata, "Reply": reply, "ViewReply": view_reply, "BatchReply": batch, "Problem": problem,
+            **_compact_schemas(instant, entity_id)}
+
+
+def _compact_schemas(instant: Json, entity_id: Json) -> Json:
+    """Arrays whose items are in the order of `names` (values, status) or of `views` (the others)."""
+    def array(of: Json) -> Json:
+        return {"type": "array", "items": of}
+
+    head = {"names": array({"type": "string"}), "views": array({"type": "string"}), "version": array({"type": "integer"})}
+    answer: Json = {
+        "values": array({}), "status": array(_status()),
+        "freshness_ms": array({"type": ["integer", "null"], "minimum": 0}), "event_timestamp": array(instant),
+    }
+    also = {"detail": _map({"enum": ["expired"]}, "Feature -> why it is missing; only where there is one.")}
+    deprecation = {"deprecation": _deprecation()}
+    return {
+        "CompactReply": _object({**head, **answer}, also={**also, **deprecation}),
+        "CompactViewReply": _object({"entity_id": entity_id, **head, **answer}, also={**also, **deprecation}),
+        "CompactBatchReply": _object({**head, "results": array(_object(answer, also=also))}, also=deprecation),
+    }
+
+
+def _status() -> Json:
+    return {"enum": ["ok", "null", "missing", "stale"]}
+
+
+def _deprecation() -> Json:
+    instant = {"type": ["string", "null"], "format": "date-time"}
+    return _map(_object({"deprecated_at": instant, "sunset_at": instant}), "Deprecated view -> since when, and its end.")
 
 
 def _catalogue_schemas() -> Json:

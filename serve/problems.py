@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from skewless.error_codes import CODES
 from skewless.errors import SkewlessError
-from skewless.lookup import MissingFeatures
+from skewless.lookup import RefusedFeatures
 
 log = logging.getLogger("skewless.serve")
 MEDIA_TYPE = "application/problem+json"
@@ -21,8 +21,8 @@ RETRY_AFTER_S = 1
 
 # Codes that do not answer 400. The rest of SK1xx, SK3xx and SK4xx is the caller's to mend.
 STATUS = {
-    "SK404": 404, "SK405": 405, "SK410": 410, "SK413": 413, "SK422": 422,
-    "SK250": 503, "SK251": 503, "SK453": 503, "SK454": 503,
+    "SK404": 404, "SK405": 405, "SK410": 410, "SK413": 413, "SK422": 422, "SK423": 422,
+    "SK250": 503, "SK251": 503, "SK453": 503, "SK454": 503, "SK455": 503,
 }
 _OF_HTTP = {404: "SK404", 405: "SK405", 413: "SK413"}
 
@@ -44,7 +44,7 @@ def problem(error: SkewlessError) -> Response:
     }
     if error.hint:
         body["hint"] = error.hint
-    if isinstance(error, MissingFeatures):
+    if isinstance(error, RefusedFeatures):
         body["features"] = error.features
     if status == 500:
         log.error("%s", error)

@@ -28,25 +28,44 @@ from skewless.registry.model import (
 )
 
 PLANS_MAX = 1_000
-OK, NULL, MISSING, EXPIRED = "ok", "null", "missing", "expired"
+PLANS_BYTES_MAX = 8_000_000
+OK, NULL, MISSING, STALE, EXPIRED = "ok", "null", "missing", "stale", "expired"
 
 
-class MissingFeatures(SkewlessError):
-    """SK422: features are `missing` and their view says `missing: error`. `features` holds their output names."""
+class RefusedFeatures(SkewlessError):
+    """SK422 or SK423: the definition of a view refuses to answer. `features` holds the output names."""
+
+    def __init__(self, code: str, features: list[str], fact: str, detail: str, hint: str) -> None:
+        self.features = features
+        super().__init__(code, fact + ", ".join(f'"{name}"' for name in features), detail=detail, hint=hint)
+
+
+class MissingFeatures(RefusedFeatures):
+    """SK422: features are `missing` and their view says `missing: error`."""
 
     def __init__(self, features: list[str], views: list[str]) -> None:
-        self.features = features
         super().__init__(
-            "SK422", "no valid row for " + ", ".join(f'"{name}"' for name in features),
-            detail=f"The definition of {', '.join(views)} says missing: error.",
-            hint="Ask without these features, or set missing: default or missing: null on the view.",
+            "SK422", features, "no valid row for ", f"The definition of {', '.join(views)} says missing: error.",
+            "Ask without these features, or set missing: default or missing: null on the view.",
+        )
+
+
+class StaleFeatures(RefusedFeatures):
+    """SK423: features are `stale` and their view says `stale: error`."""
+
+    def __init__(self, features: list[str], views: list[str]) -> None:
+        super().__init__(
+            "SK423", features, "the row is older than freshness_sla.error_after for ",
+            f"The definition of {', '.join(views)} says stale: error.",
+            "Bring the view up to date: skewless materialize; or set stale: serve or stale: default on it.",
         )
 
 
 class Answer(msgspec.Struct, frozen=True):
     """What one entity's rows say. Features in requested order; the other mappings are keyed by feature or by view.
 
-    `status` is ok, null or missing for each feature; `detail` holds `expired` for features whose row is older than ttl.
+    `status` is ok, null, missing or stale for each feature; `detail` holds `expired` for features whose row is older than ttl.
+    `deprecation` holds deprecated_at and sunset_at (RFC 3339 or None) of each deprecated view.
     `freshness_ms` is now minus event time of the row that is there, expired or not, and None where there is none.
     """
 
@@ -56,6 +75,7 @@ class Answer(msgspec.Struct, frozen=True):
     freshness_ms: dict[str, int | None]
     event_us: dict[str, int | None]
     version: dict[str, int]
+    deprecation: dict[str, dict[str, str | None]] = {}
 
     def as_json(self) -> dict[str, Any]:
         """`features` and `metadata`: one entity's reply over HTTP, and what `skewless get --json` prints."""
@@ -64,9 +84,10 @@ class Answer(msgspec.Struct, frozen=True):
     def metadata(self) -> dict[str, Any]:
         """The JSON object `metadata` of every reply."""
         at = {view: None if us is None else format_instant(us) for view, us in self.event_us.items()}
+        more = {"deprecation": self.deprecation} if self.deprecation else {}
         return {
             "freshness_ms": self.freshness_ms, "status": self.status, "detail": self.detail,
-            "event_timestamp": at, "version": self.version,
+            "event_timestamp": at, "version": self.version, **more,
         }
 
 
@@ -83,9 +104,12 @@ class ViewPlan:
         self.ttl_us = view.ttl_us
         self.short = tuple((item.name, item.feature.ttl_us) for item in chosen if item.feature.ttl_us is not None)
         self.defaults = {item.name: item.feature.default if view.missing == "default" else None for item in chosen}
+        self.plain_defaults = {item.name: item.feature.default for item in chosen}
         self.refuses = view.missing == "error"
+        self.stale, self.stale_us = view.stale, view.error_after_us
         self.all_ok = dict.fromkeys(self.names, OK)
         self.all_missing = dict.fromkeys(self.names, MISSING)
+        self.all_stale = dict.fromkeys(self.names, STALE)
         self.all_expired = dict.fromkeys(self.names, EXPIRED)
 
     def values(self, raw: bytes) -> list[Any]:
@@ -93,7 +117,7 @@ class ViewPlan:
         try:
             values = orjson.loads(self.reader.values_json(raw))
         except (SkewlessError, ValueError) as error:
-            raise _unreadable(self.view, error) from None
+            raise unreadable(self.view, error) from None
         return values if self.picks is None else [values[i] for i in self.picks]
 
     def event_us(self, raw: bytes | None) -> int | None:
@@ -103,7 +127,7 @@ class ViewPlan:
         try:
             header = rows.read_header(raw)
         except SkewlessError as error:
-            raise _unreadable(self.view, error) from None
+            raise unreadable(self.view, error) from None
         return None if header.tombstone else header.event_timestamp_us
 
 
@@ -122,10 +146,13 @@ class Plan:
             ViewPlan(group[0].view, group[0].view.name if group[0].view.name in once else ref, group)
             for ref, group in groups.items()
         )
-        self.key_groups = _key_groups(views)
+        self.key_groups = _key_groups(namespace, views)
         self.grouped = self.names == tuple(name for vp in self.views for name in vp.names)
+        self.size = sum(64 + len(name) for name in self.names)      # about; what the cache of plans is bounded by
+        self.compiled: dict[Any, Any] = {}                          # for whoever renders replies
         self.version = {vp.label: vp.view.version for vp in self.views}
         self.join_keys: dict[str, JoinKey] = {k.name: k for vp in self.views for k in vp.view.join_keys}
+        self.deprecation = {vp.label: _deprecation(vp.view) for vp in self.views if vp.view.deprecated_at_us is not None}
         self.sunset_us = min((v.sunset_at_us for v in views if v.sunset_at_us is not None), default=None)
 
     def keys(self, entities: Mapping[str, Any]) -> list[bytes | None]:
@@ -136,37 +163,45 @@ class Plan:
         if self.join_keys.keys() - entities.keys() or entities.keys() - self.known_keys:
             raise self._key_names(entities)
         out: list[bytes | None] = [None] * len(self.views)
-        for view, members in self.key_groups:
-            parts = [_part(key, entities[key.name]) for key in view.join_keys]
-            if None in parts:
-                continue
-            stem = rows.row_key(self.namespace, view, parts).removesuffix(members[0][1])
-            for position, suffix in members:
-                out[position] = stem + suffix
+        for maker, members in self.key_groups:
+            stem = maker.stem(entities)
+            if stem is not None:
+                for position, suffix in members:
+                    out[position] = stem + suffix
         return out
 
     def typed(self, entities: Mapping[str, Any]) -> dict[str, Any]:
         """The join keys as JSON values of their types: text `7` of an int64 key becomes 7. After `keys` has accepted them."""
-        parts = {name: _part(key, entities[name]) for name, key in self.join_keys.items()}
+        parts = {name: _parsed(key, entities[name]) for name, key in self.join_keys.items()}
         return {name: None if part is None else rows.json_value(self.join_keys[name].type, part) for name, part in parts.items()}
 
     def answer(self, raws: Sequence[bytes | None], now_us: int) -> Answer:
         """Values and statuses at `now_us` by laws 3 and 4, from one row or None per view.
 
-        Raises MissingFeatures (SK422), SK410 for a view past its sunset, SK454 for a row that does not read.
+        Raises MissingFeatures (SK422), StaleFeatures (SK423), SK410 for a view past its sunset, SK454 for a row that does not
+        read.
         """
-        if self.sunset_us is not None and self.sunset_us <= now_us:
-            raise self._sunset(now_us)
-        answer = Answer({}, {}, {}, {}, {}, self.version)
-        refused: list[ViewPlan] = []
+        self.check_sunset(now_us)
+        answer = Answer({}, {}, {}, {}, {}, self.version, self.deprecation)
         for vp, raw in zip(self.views, raws, strict=True):
             _answer_view(vp, raw, now_us, answer)
-            if vp.refuses and any(answer.status[name] == MISSING for name in vp.names):
-                refused.append(vp)
-        if refused:
-            names = [n for vp in refused for n in vp.names if answer.status[n] == MISSING]
-            raise MissingFeatures(names, [vp.view.ref for vp in refused])
+        self.check_refusals([answer.status[name] for vp in self.views for name in vp.names])
         return answer if self.grouped else self._in_order(answer)
+
+    def check_sunset(self, now_us: int) -> None:
+        """Raises SK410 when a view is past its sunset."""
+        if self.sunset_us is not None and self.sunset_us <= now_us:
+            raise self._sunset(now_us)
+
+    def check_refusals(self, statuses: Sequence[str]) -> None:
+        """Statuses by view, then in the view's order. Raises SK422, SK423 where a view refuses what they say."""
+        by_view = iter(statuses)
+        named = [(vp, name, next(by_view)) for vp in self.views for name in vp.names]
+        for status, kind, refuses in ((MISSING, MissingFeatures, lambda vp: vp.refuses),
+                                      (STALE, StaleFeatures, lambda vp: vp.stale == "error")):
+            found = [(vp.view.ref, name) for vp, name, one in named if one == status and refuses(vp)]
+            if found:
+                raise kind([name for _, name in found], list(dict.fromkeys(ref for ref, _ in found)))
 
     def _in_order(self, answer: Answer) -> Answer:
         features = {name: answer.features[name] for name in self.names}
@@ -194,6 +229,7 @@ class Lookups:
         self.registry, self.namespace, self.snapshot_id = registry, namespace, snapshot_id
         self._known_keys = frozenset(k.name for v in registry.views for k in v.join_keys)
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._bytes = 0
 
     def service(self, name: str) -> Plan:
         """The plan of a feature service. Raises SK404, SK407."""
@@ -228,29 +264,26 @@ class Lookups:
         plan = self._plans.get(shape)
         if plan is None:
             plan = make()
-            while len(self._plans) >= PLANS_MAX:
-                del self._plans[next(iter(self._plans))]
+            self._bytes += plan.size
+            while len(self._plans) >= PLANS_MAX or (self._plans and self._bytes > PLANS_BYTES_MAX):
+                self._bytes -= self._plans.pop(next(iter(self._plans))).size
             self._plans[shape] = plan
         return plan
 
 
-def _key_groups(views: Sequence[View]) -> tuple[tuple[View, list[tuple[int, bytes]]], ...]:
-    """Views whose keys differ in the suffix only: one of them, and position and suffix of each."""
-    groups: dict[Any, tuple[View, list[tuple[int, bytes]]]] = {}
+def _key_groups(namespace: str, views: Sequence[View]) -> tuple[tuple[rows.KeyMaker, list[tuple[int, bytes]]], ...]:
+    """Views whose keys differ in the suffix only: what makes the rest, and position and suffix of each."""
+    groups: dict[Any, tuple[rows.KeyMaker, list[tuple[int, bytes]]]] = {}
     for position, view in enumerate(views):
-        _, members = groups.setdefault((view.entity, view.join_keys), (view, []))
+        if (view.entity, view.join_keys) not in groups:
+            groups[view.entity, view.join_keys] = (rows.KeyMaker(namespace, view), [])
+        _, members = groups[view.entity, view.join_keys]
         members.append((position, rows.key_suffix(view).encode()))
     return tuple(groups.values())
 
 
-def _part(key: JoinKey, value: Any) -> Any:
-    if value is None:
-        return None
-    try:
-        return rows.parse_key(key.type, value)
-    except SkewlessError as error:
-        fact = error.fact if len(error.fact) <= 200 else error.fact[:200] + "…"
-        raise SkewlessError(error.code, f'join key "{key.name}": {fact}', detail=error.detail, hint=error.hint) from None
+def _parsed(key: JoinKey, value: Any) -> Any:
+    return None if value is None else rows.parse_key(key.type, value)
 
 
 def _answer_view(vp: ViewPlan, raw: bytes | None, now_us: int, answer: Answer) -> None:
@@ -268,10 +301,11 @@ def _answer_view(vp: ViewPlan, raw: bytes | None, now_us: int, answer: Answer) -
         answer.status.update(vp.all_missing)
         answer.detail.update(vp.all_expired)
         return
-    values = vp.values(raw)
+    stale = vp.stale_us is not None and age_us > vp.stale_us
+    values = list(vp.plain_defaults.values()) if stale and vp.stale == "default" else vp.values(raw)
     answer.features.update(zip(vp.names, values, strict=True))
-    answer.status.update(vp.all_ok)
-    if None in values:
+    answer.status.update(vp.all_stale if stale else vp.all_ok)
+    if None in values and not stale:
         for name, value in zip(vp.names, values, strict=True):
             if value is None:
                 answer.status[name] = NULL
@@ -280,7 +314,13 @@ def _answer_view(vp: ViewPlan, raw: bytes | None, now_us: int, answer: Answer) -
             answer.features[name], answer.status[name], answer.detail[name] = vp.defaults[name], MISSING, EXPIRED
 
 
-def _unreadable(view: View, error: Exception) -> SkewlessError:
+def _deprecation(view: View) -> dict[str, str | None]:
+    at = {"deprecated_at": view.deprecated_at_us, "sunset_at": view.sunset_at_us}
+    return {name: None if us is None else format_instant(us) for name, us in at.items()}
+
+
+def unreadable(view: View, error: Exception) -> SkewlessError:
+    """SK454 for a stored row of the view that `error` kept from being read."""
     fact = error.fact if isinstance(error, SkewlessError) else "its values are not JSON"
     return SkewlessError(
         "SK454", f'a stored row of "{view.ref}" does not read: {fact}',

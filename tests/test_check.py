@@ -52,6 +52,7 @@ def test_defaults_are_kept_in_their_json_form(project: Any) -> None:
     fine = registry.view("fine")
     assert [f.default for f in fine.features] == [0, "NaN"]
     assert (fine.ttl_us, fine.features[0].ttl_us, fine.begin_us) == (7 * 86_400 * 10**6, 86_400 * 10**6, 1356998400 * 10**6)
+    assert (fine.stale, view.stale, fine.error_after_us) == ("default", "serve", 86_400 * 10**6)
     assert all(parse_type(f.type) for f in fine.features) and fine.definition_hash and fine.features[0].definition_hash
 
 

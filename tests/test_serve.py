@@ -19,7 +19,6 @@ import jsonschema
 import pyarrow as pa
 import pytest
 import redis
-import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +38,7 @@ from skewless.registry.model import (
     object_id,
     select,
 )
-from skewless.serve import create_app, live
+from skewless.serve import create_app
 from skewless.serve.app import routes
 from skewless.serve.openapi import document
 from skewless.serve.requests import BODY_BYTES_MAX
@@ -64,7 +63,7 @@ class Served:
         self.config = Config(project=project, target=target, online_store=url)
         self.namespace, self.redis = namespace, redis.Redis.from_url(url)
         self.runner = asyncio.Runner()
-        self.app = create_app(self.config, connect=lambda config: redis.asyncio.Redis.from_url(config.online_store))
+        self.app = create_app(self.config)
         self.life = self.app.router.lifespan_context(self.app)
         self.runner.run(self.life.__aenter__())
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
@@ -350,7 +349,7 @@ def test_a_batch_keeps_order_and_takes_a_thousand(served: Served) -> None:
 
 
 def test_a_burst_waits_for_its_turn(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "REDIS_DEADLINE_S", 60.0)
+    monkeypatch.setattr(served.app.state.live.store, "deadline_s", 60.0)
 
     async def burst() -> set[int]:
         body = {"features": ["delays"], "entities": {"carrier": "UA"}}

@@ -11,11 +11,14 @@ from skewless.registry.report import Report
 
 KEYS = (
     "entities", "name", "ttl", "begin", "input_lookback", "overlap", "chunk", "availability_delay", "online", "active_within",
-    "missing", "partition", "codec", "freshness_sla", "retract_limit", "stream", "portable", "cold_path",
+    "missing", "stale", "partition", "codec", "freshness_sla", "retract_limit", "stream", "portable", "cold_path",
 )
 COLUMN_KEYS = ("default", "ttl", "approximate")
 SLA_KEYS = ("warn_after", "error_after")
-CHOICES = {"missing": ("default", "null", "error"), "partition": ("month", "day"), "codec": ("json", "msgpack")}
+CHOICES = {
+    "missing": ("default", "null", "error"), "stale": ("serve", "default", "error"), "partition": ("month", "day"),
+    "codec": ("json", "msgpack"),
+}
 DURATIONS = {
     "ttl": "ttl_us", "input_lookback": "input_lookback_us", "overlap": "overlap_us", "chunk": "",
     "availability_delay": "availability_delay_us", "active_within": "active_within_us",
@@ -45,6 +48,9 @@ def read_block(block: dict[str, Any], report: Report) -> dict[str, Any]:
         fields["online"] = block["online"]
     _begin(fields, block.get("begin"), report)
     _sla(fields, block.get("freshness_sla"), report)
+    if "stale" in fields and "error_after_us" not in fields:
+        report.meta("SK111", "stale says what a broken freshness_sla means, and there is none", "stale",
+                    hint="Add freshness_sla: {error_after: 6h}.")
     _share(block.get("retract_limit"), report)
     if block.get("stream") is not None and not isinstance(block["stream"], dict):
         report.meta("SK111", "stream is not a mapping", "stream", hint="Write it like stream: {source: …}.")

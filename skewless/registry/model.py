@@ -71,6 +71,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     streamed: bool = False                  # a stream writes rows beside the batch
     active_within_us: int | None = None
     missing: str = "default"                # default | null | error
+    stale: str = "serve"                    # serve | default | error: a row older than error_after_us
     partition: str = "month"                # day | month
     codec: str = "json"                     # json | msgpack
     warn_after_us: int | None = None
@@ -205,7 +206,7 @@ def select(registry: Registry, refs: tuple[FeatureRef, ...], *, full_names: bool
     return tuple(out)
 
 
-_REF = re.compile(r"^\s*([A-Za-z_]\w*)(?:@(\d+))?(?::([A-Za-z_]\w*))?(?:\s+as\s+([A-Za-z_]\w*))?\s*$")
+_REF = re.compile(r"^\s*([A-Za-z_]\w*)(?:@([0-9]{1,9}))?(?::([A-Za-z_]\w*))?(?:\s+as\s+([A-Za-z_]\w*))?\s*$")
 
 
 def parse_ref(text: str) -> FeatureRef:

@@ -153,7 +153,7 @@ _DURATIONS = {
     "availability_delay_us": "availability_delay", "active_within_us": "active_within",
     "warn_after_us": "warn_after", "error_after_us": "error_after",
 }
-_SETTINGS = ("online", "missing", "codec", "owner", "description", "materialized", "file", "relation", "unique_id")
+_SETTINGS = ("online", "missing", "stale", "codec", "owner", "description", "materialized", "file", "relation", "unique_id")
 _SILENT = ("file", "relation", "unique_id", "description")
 _PUSHED = ("ttl_us", "active_within_us", "online", "codec")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from skewless.registry.model import View
-from skewless.rows.key import key_suffix, parse_key, row_key
+from skewless.rows.key import KeyMaker, key_suffix, parse_key, row_key
 from skewless.rows.row import (
     HEADER_SIZE,
     Header,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "HEADER_SIZE", "Header", "Reader", "Row", "column", "decode_row", "encode_keys", "encode_row", "encode_rows", "json_value",
-    "key_suffix", "parse_key", "read_header", "reencode", "row_key", "tombstone", "values_json",
+    "HEADER_SIZE", "Header", "KeyMaker", "Reader", "Row", "column", "decode_row", "encode_keys", "encode_row", "encode_rows",
+    "json_value", "key_suffix", "parse_key", "read_header", "reencode", "row_key", "tombstone", "values_json",
 ]
 
 

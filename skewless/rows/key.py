@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +30,44 @@ def row_key(namespace: str, view: View, values: Sequence[Any]) -> bytes:
     for join_key, value in zip(view.join_keys, values, strict=True):
         parts.append(key_part(join_key.type, value, join_key.name))
     return f"{namespace}:{{{'|'.join(parts)}}}{key_suffix(view)}".encode()
+
+
+class KeyMaker:
+    """`parse_key` and `row_key` of one entity's keys, with everything that depends only on the definitions computed once."""
+
+    def __init__(self, namespace: str, view: View) -> None:
+        self.names = view.key_names
+        self._types = tuple(k.type for k in view.join_keys)
+        self._head = f"{namespace}:{{{quote(view.entity, safe='')}"
+        self._plain = tuple(_PLAIN.get(parse_type(t).name) for t in self._types)
+
+    def stem(self, values: Mapping[str, Any]) -> bytes | None:
+        """The key up to and with the closing brace, from texts or JSON values; None where one is None. Raises SK301."""
+        text = self._head
+        for name, type_, plain in zip(self.names, self._types, self._plain, strict=True):
+            value = values[name]
+            if value is None:
+                return None
+            part = plain(value) if plain is not None else None
+            if part is None:
+                try:
+                    part = key_part(type_, parse_key(type_, value))
+                except SkewlessError as error:
+                    fact = error.fact if len(error.fact) <= 200 else error.fact[:200] + "…"
+                    raise SkewlessError(error.code, f'join key "{name}": {fact}', detail=error.detail, hint=error.hint) from None
+            text += "|" + part
+        return (text + "}").encode()
+
+
+def _plain_text(value: Any) -> str | None:
+    return value if type(value) is str and value.isascii() and value.isalnum() else None
+
+
+def _plain_int(value: Any) -> str | None:
+    return str(value) if type(value) is int and -(2**31) <= value < 2**31 else None
+
+
+_PLAIN: dict[str, Callable[[Any], str | None]] = {"string": _plain_text, "int32": _plain_int, "int64": _plain_int}
 
 
 def key_suffix(view: View) -> str:

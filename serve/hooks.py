@@ -1,0 +1,68 @@
+"""Where other parts of the server take hold of a lookup. All empty: a lookup is what `hot` does alone.
+
+`app.state.hooks` is read at every request, so a hook may be set before or after the application has started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from skewless.lookup import Plan
+
+Scope = Mapping[str, Any]
+Rows = list[bytes | None]
+VIEW_ROUTE = "/feature-views/{id}/online-features"
+ONE_ROUTE = "/online-features"
+BATCH_ROUTE = "/online-features/batch"
+
+
+class Found(NamedTuple):
+    """Rows in the order of the keys; `sources` names where each came from (l1, redis, offline); None: untold."""
+
+    rows: Rows
+    sources: list[str] | None = None
+
+
+class Seen(NamedTuple):
+    """One request, when its reply has been handed to the server. `plan` and `rows` are None for a refusal.
+
+    `rows`: what the lookup read, one per view and entity, None where there was none. `seconds` counts from the request's head.
+    """
+
+    route: str
+    status: int
+    seconds: float
+    plan: Plan | None
+    rows: Sequence[bytes | None] | None
+    code: str                       # of the refusal, else empty
+
+
+class Reads(Protocol):
+    """Stands between a lookup and the store: an L1 cache."""
+
+    def __call__(self, plan: Plan, keys: Sequence[bytes | None], read: Callable[[Sequence[bytes]], Awaitable[Rows]]) -> (
+            Awaitable[Found]):
+        """One row per key, None for None. Key i belongs to `plan.views[i % len(plan.views)]`."""
+
+
+class Misses(Protocol):
+    """Called with what was found when a view of the plan wants it (`wanted`) and a row of it is not there: the cold path."""
+
+    def wanted(self, plan: Plan) -> bool:
+        """Whether `fill` is to be asked for this plan; called once for each plan, then kept with it."""
+
+    def fill(self, plan: Plan, entities: Sequence[Mapping[str, Any]], keys: Sequence[bytes | None], found: Found) -> (
+            Awaitable[Found]):
+        """The same rows with what the offline store gave for None. `entities[i // len(plan.views)]` has row i's join keys."""
+
+
+@dataclass
+class Hooks:
+    """`authorise(scope)` raises a SkewlessError for a request that may not read; `observe(seen)` must not raise."""
+
+    authorise: Callable[[Scope], None] | None = None
+    observe: Callable[[Seen], None] | None = None
+    reads: Reads | None = None
+    misses: Misses | None = None

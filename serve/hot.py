@@ -1,0 +1,208 @@
+"""The three lookup routes as a raw ASGI callable in front of the application. Everything else goes through.
+
+A request takes the snapshot in force once, when its body is there, and answers from it alone. A row that was written under a
+newer snapshot makes it look for that one and answer again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from email.utils import formatdate
+from typing import Any
+
+import orjson
+
+from skewless.clock import now_us
+from skewless.errors import SkewlessError
+from skewless.lookup import Lookups, Plan
+from skewless.registry.model import Registry, View
+from skewless.serve import requests
+from skewless.serve.catalogue import find_view
+from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Found, Hooks, Seen
+from skewless.serve.live import Live
+from skewless.serve.plan import Reply, compiled
+from skewless.serve.problems import problem
+
+log = logging.getLogger("skewless.serve")
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+VIEW_HEAD, VIEW_TAIL = "/feature-views/", "/online-features"
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Answered:
+    """What one request came to: the body, and what the reply's headers and the hooks want to know of it."""
+
+    __slots__ = ("body", "plan", "rows", "registry")
+
+    def __init__(self, body: bytes, plan: Plan, rows: Sequence[bytes | None], lookups: Lookups) -> None:
+        self.body, self.plan, self.rows, self.registry = body, plan, rows, lookups.registry
+
+
+class Hot:
+    """`app` gets every request that is not one of the three lookups."""
+
+    def __init__(self, app: Application, live: Live, hooks: Hooks) -> None:
+        self.app, self.live, self.hooks = app, live, hooks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path, method = scope["path"], scope["method"]
+            if method == "POST":
+                if path == ONE_ROUTE:
+                    return await self._run(ONE_ROUTE, self._one, scope, receive, send)
+                if path == BATCH_ROUTE:
+                    return await self._run(BATCH_ROUTE, self._batch, scope, receive, send)
+            elif path.endswith(VIEW_TAIL) and path.startswith(VIEW_HEAD) and method in ("GET", "HEAD"):
+                name = path[len(VIEW_HEAD) : -len(VIEW_TAIL)]
+                if name and "/" not in name:
+                    return await self._run(VIEW_ROUTE, self._view, scope, receive, send)
+        await self.app(scope, receive, send)
+
+    async def _run(self, route: str, handler: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        started, hooks = time.perf_counter(), self.hooks
+        plan, rows, code, status = None, None, "", 200
+        try:
+            if hooks.authorise is not None:
+                hooks.authorise(scope)
+            asked = await handler(scope, receive)
+            answered = await self._answer(asked)
+            plan, rows = answered.plan, answered.rows
+            await reply(send, answered)
+        except requests.Gone:
+            return
+        except SkewlessError as error:
+            code, refusal = error.code, problem(error)
+            status = refusal.status_code
+            await refusal(scope, receive, send)
+        except Exception as error:
+            log.exception("a lookup crashed")
+            code, status = "SK900", 500
+            await problem(SkewlessError("SK900", type(error).__name__))(scope, receive, send)
+        if hooks.observe is not None:
+            hooks.observe(Seen(route, status, time.perf_counter() - started, plan, rows, code))
+
+    async def _answer(self, asked: Callable[[Lookups], Awaitable[Answered]]) -> Answered:
+        lookups = self.live.current()
+        try:
+            return await asked(lookups)
+        except SkewlessError as error:
+            if error.code != "SK454" or not await self.live.overtaken(lookups):
+                raise
+        return await asked(self.live.current())
+
+    async def _one(self, scope: Scope, receive: Receive) -> Callable[[Lookups], Awaitable[Answered]]:
+        """POST /online-features."""
+        wanted = requests.parse_body(await requests.read_body(scope, receive), requests.OnlineRequest)
+
+        async def answer(lookups: Lookups) -> Answered:
+            shape = shape_of(lookups, wanted)
+            plan = shape.plan
+            found = await self._read(plan, plan.keys(wanted.entities), (wanted.entities,))
+            return Answered(shape.one(found.rows, now_us(), b"", found.sources), plan, found.rows, lookups)
+
+        return answer
+
+    async def _batch(self, scope: Scope, receive: Receive) -> Callable[[Lookups], Awaitable[Answered]]:
+        """POST /online-features/batch."""
+        wanted = requests.parse_body(await requests.read_body(scope, receive), requests.BatchRequest)
+        entities = wanted.entities
+
+        async def answer(lookups: Lookups) -> Answered:
+            shape = shape_of(lookups, wanted)
+            requests.check_batch(len(entities), shape.width)
+            found = await self._read(shape.plan, batch_keys(shape.plan, entities), entities)
+            return Answered(shape.many(found.rows, now_us(), found.sources), shape.plan, found.rows, lookups)
+
+        return answer
+
+    async def _view(self, scope: Scope, receive: Receive) -> Callable[[Lookups], Awaitable[Answered]]:
+        """GET /feature-views/{id}/online-features."""
+        name, query = scope["path"][len(VIEW_HEAD) : -len(VIEW_TAIL)], scope["query_string"]
+
+        async def answer(lookups: Lookups) -> Answered:
+            view = find_view(lookups.registry, name)
+            asked = requests.parse_query(query, view.key_names)
+            plan = lookups.view(view.name, view.version, asked.features)
+            keys = plan.keys(asked.entities)
+            entity = entity_json(view, plan.typed(asked.entities), asked.int64_as_string)
+            found = await self._read(plan, keys, (asked.entities,))
+            shape = compiled(plan, asked.compact, asked.int64_as_string)
+            return Answered(shape.one(found.rows, now_us(), entity, found.sources), plan, found.rows, lookups)
+
+        return answer
+
+    async def _read(self, plan: Plan, keys: list[bytes | None], entities: Sequence[Mapping[str, Any]]) -> Found:
+        """The rows of the keys, in order; None for None. Raises SK453, SK455."""
+        hooks, store = self.hooks, self.live.store
+        if hooks.reads is not None:
+            found = await hooks.reads(plan, keys, store.read)
+        elif None not in keys:
+            found = Found(await store.read(keys) if keys else [])  # type: ignore[arg-type]
+        else:
+            asked = [key for key in keys if key is not None]
+            rows = iter(await store.read(asked) if asked else [])
+            found = Found([None if key is None else next(rows) for key in keys])
+        if hooks.misses is not None and None in found.rows:
+            wanted = plan.compiled.get("cold")
+            if wanted is None:
+                wanted = plan.compiled["cold"] = hooks.misses.wanted(plan)
+            if wanted:
+                found = await hooks.misses.fill(plan, entities, keys, found)
+        return found
+
+
+def shape_of(lookups: Lookups, wanted: requests.Wanted) -> Reply:
+    """The compiled reply of a POST body. Raises SK104, SK105, SK404, SK407."""
+    if wanted.feature_service is not None:
+        plan = lookups.service(wanted.feature_service)
+    else:
+        plan = lookups.references(tuple(wanted.features or ()), wanted.full_names)
+    return compiled(plan, wanted.format == "compact", wanted.int64_as_string)
+
+
+def batch_keys(plan: Plan, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+    """One key per entity and view, by entity. Errors name the entity's index."""
+    out: list[bytes | None] = []
+    for index, one in enumerate(entities):
+        try:
+            out += plan.keys(one)
+        except SkewlessError as error:
+            error.fact = f"entities[{index}]: {error.fact}"
+            raise
+    return out
+
+
+def entity_json(view: View, typed: dict[str, Any], int64_as_string: bool) -> bytes:
+    """`entity_id` of a reply: the key's value, or an object where the key has several parts."""
+    for key in view.join_keys:
+        if int64_as_string and key.type == "int64" and typed[key.name] is not None:
+            typed[key.name] = str(typed[key.name])
+    return orjson.dumps(typed[view.key_names[0]] if len(view.join_keys) == 1 else {k: typed[k] for k in view.key_names})
+
+
+async def reply(send: Send, answered: Answered) -> None:
+    """Sends 200 with the body; a deprecated view adds its headers."""
+    headers = [JSON_TYPE, (b"content-length", b"%d" % len(answered.body))]
+    if answered.plan.deprecation:
+        headers += deprecation_headers(answered.plan, answered.registry)
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answered.body})
+
+
+def deprecation_headers(plan: Plan, registry: Registry) -> list[tuple[bytes, bytes]]:
+    """Deprecation (RFC 9745), Sunset (RFC 8594) and a link to the latest version, of the views that are deprecated first."""
+    views = [vp.view for vp in plan.views if vp.view.deprecated_at_us is not None]
+    out = [(b"deprecation", b"@%d" % (min(v.deprecated_at_us or 0 for v in views) // 1_000_000))]
+    sunsets = [v.sunset_at_us for v in views if v.sunset_at_us is not None]
+    if sunsets:
+        out.append((b"sunset", formatdate(min(sunsets) // 1_000_000, usegmt=True).encode()))
+    for view in views:
+        latest = max((v for v in registry.views if v.name == view.name), key=lambda v: v.version, default=view)
+        if latest.version > view.version:
+            out.append((b"link", f'</feature-views/{latest.ref}>; rel="successor-version"'.encode()))
+    return out
