@@ -1,0 +1,41 @@
+SELECT
+  CAST(`o` AS BIGINT) AS `o`,
+  CAST(`a` AS BOOLEAN) AS `a`,
+  CAST(`c` AS BOOLEAN) AS `c`,
+  CAST(`e` AS BOOLEAN) AS `e`,
+  CAST(`f` AS BOOLEAN) AS `f`,
+  CAST(`h` AS BOOLEAN) AS `h`,
+  CAST(`j` AS BOOLEAN) AS `j`,
+  CAST(`k1` AS BOOLEAN) AS `k1`,
+  CAST(`k2` AS BOOLEAN) AS `k2`,
+  CAST(`l1` AS BOOLEAN) AS `l1`,
+  CAST(`m1` AS BOOLEAN) AS `m1`,
+  CAST(`n1` AS BOOLEAN) AS `n1`,
+  CAST(`p1` AS BOOLEAN) AS `p1`,
+  CAST(`q1` AS BOOLEAN) AS `q1`,
+  CAST(`r1` AS BOOLEAN) AS `r1`,
+  CAST(`s1` AS BOOLEAN) AS `s1`,
+  CAST(`t1` AS BOOLEAN) AS `t1`,
+  CAST(`u1` AS BOOLEAN) AS `u1`
+FROM (
+  SELECT
+    `ev`.`o`,
+    `ev`.`i` > 3 AS `a`,
+    (`ev`.`i` <> `ev`.`g`) AND `ev`.`b` AS `c`,
+    `ev`.`b` OR (`ev`.`i` IS NULL) AS `e`,
+    NOT `ev`.`b` AS `f`,
+    `ev`.`i` IS DISTINCT FROM `ev`.`g` AS `h`,
+    `ev`.`i` IS NOT DISTINCT FROM `ev`.`g` AS `j`,
+    `ev`.`b` IS TRUE AS `k1`,
+    `ev`.`b` IS NOT FALSE AS `k2`,
+    `ev`.`i` BETWEEN (-3) AND `ev`.`g` AS `l1`,
+    `ev`.`i` NOT IN (1, 2, 3) AS `m1`,
+    `ev`.`i` IN (4, 5) AS `n1`,
+    `ev`.`s` IS NOT NULL AS `p1`,
+    ((`ev`.`i` > 1) OR (`ev`.`g` = 2)) AND (NOT (`ev`.`b` AND (`ev`.`i` < 0))) AS `q1`,
+    `ev`.`d` > 1.5 AS `r1`,
+    `ev`.`x` = 2.50 AS `s1`,
+    `ev`.`x` < `ev`.`d` AS `t1`,
+    `ev`.`dt` >= DATE '2020-01-01' AS `u1`
+  FROM `ev`
+) AS `result`
