@@ -17,7 +17,8 @@ from skewless.stream.lower import ENGINES, lower
 from skewless.types import Type
 from tests.lower_cases import CASES, inputs, tables
 
-PLAIN = sorted(name for name, sql in CASES.items() if "skw:" not in sql)   # what stands inside a macro's marker is not its meaning
+# What stands beside a macro's marker is not its meaning.
+PLAIN = sorted(name for name, sql in CASES.items() if "skw:" not in sql)
 
 
 @cache
@@ -72,7 +73,9 @@ def test_columns_come_in_the_declared_order_and_type() -> None:
     assert 'CAST("o" AS NUMERIC(20,0))' in text and "DOUBLE PRECISION" in text
 
 
-@pytest.mark.parametrize(("columns", "fact"), [({"o": INT32}, None), ({"o": STRING}, "declared string"), ({"z": INT64}, 'no column "z"')])
+@pytest.mark.parametrize(
+    ("columns", "fact"), [({"o": INT32}, None), ({"o": STRING}, "declared string"), ({"z": INT64}, 'no column "z"')]
+)
 def test_a_column_that_cannot_become_its_type_is_refused(columns: dict[str, Type], fact: str | None) -> None:
     if fact is None:
         assert "AS INT)" in lower(analysed("filtered"), engine="flink", columns=columns)   # its range fits

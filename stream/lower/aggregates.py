@@ -85,7 +85,8 @@ def cased(node: exp.Filter) -> exp.Expr:
         raise no_form("flink", node)
     counts_rows = isinstance(function.this, exp.Star)
     operand = exp.Literal.number(1) if counts_rows else function.this
-    case = typed(exp.Case(ifs=[exp.If(this=condition.copy(), true=operand.copy())]), Value(INT64) if counts_rows else value(operand))
+    known = Value(INT64) if counts_rows else value(operand)
+    case = typed(exp.Case(ifs=[exp.If(this=condition.copy(), true=operand.copy())]), known)
     function.set("this", case)
     return function
 

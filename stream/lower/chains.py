@@ -99,7 +99,8 @@ def chain(p: Printer, select: exp.Select, source: str) -> str:
         e.find(exp.Subquery, exp.Exists) is not None for e in select.expressions
     ):
         raise SkewlessError(
-            "SK821", "a SELECT with windows has GROUP BY or a subquery among its columns", hint="Group in a query of WITH, and window its rows.",
+            "SK821", "a SELECT with windows has GROUP BY or a subquery among its columns",
+            hint="Group in a query of WITH, and window its rows.",
         )
     c = _Chain(p, select)
     projections = [c.moved(e) for e in select.expressions]
@@ -120,10 +121,12 @@ def _named(node: exp.Expr, original: exp.Expr) -> exp.Expr:
 
 
 def _levels(c: _Chain, source: str) -> str:
-    """The nested SELECTs. Columns pass in reversed order at each level: Flink 2.3 names columns twice otherwise, from four levels on."""
+    """The nested SELECTs. Columns pass in reversed order: else Flink 2.3 names columns twice, from four levels on."""
     p = c.p
     inside = {name: c.inside(node) for level in c.levels.values() for name, (_, node) in level.functions.items()}
-    base = [f"{p.name(table) + '.' if table else ''}{p.name(name)} AS {p.name(alias)}" for (table, name), alias in c.columns.items()]
+    base = [
+        f"{p.name(table) + '.' if table else ''}{p.name(name)} AS {p.name(alias)}" for (table, name), alias in c.columns.items()
+    ]
     passed = [p.name(alias) for alias in c.columns.values()]
     text = "SELECT\n" + ",\n".join(indent(b) for b in base) + source
     for level in c.levels.values():
@@ -142,7 +145,8 @@ def _barred(c: _Chain, node: exp.Window, last: bool) -> str:
     text = c.p.text(node)
     if last or not c.p.flink:
         return text
-    if isinstance(node.this, (exp.Count, exp.RowNumber)) or isinstance(node.this, exp.Filter) and isinstance(node.this.this, exp.Count):
+    function = node.this.this if isinstance(node.this, exp.Filter) else node.this
+    if isinstance(function, (exp.Count, exp.RowNumber)):
         return f"NULLIF({text}, -1)"   # a count is never negative
     order = over_of(node).order
     if order is None:

@@ -1,12 +1,15 @@
-"""Constant parts of an expression, computed before Flink's planner sees them: it fails on some (`RexCall cannot be cast to RexLiteral`).
+"""Constant parts of an expression, computed before Flink's planner sees them: it fails on some.
 
-Only what every engine computes alike is folded: integers that stay in 64 bits, IEEE doubles, NULL. A literal by itself is left as it is.
+(`RexCall cannot be cast to RexLiteral`.) Only what every engine computes alike is folded: integers that stay in their bits, IEEE
+doubles, NULL. A literal by itself is left as it is.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlglot import exp
 
@@ -130,7 +133,7 @@ def _coalesce(node: exp.Coalesce, type_: Type) -> Constant | None:
     return Constant(type_, None)
 
 
-_RULES = {
-    exp.Cast: _cast, exp.Add: _binary, exp.Sub: _binary, exp.Mul: _binary, exp.Div: _binary, exp.Neg: _negative, exp.Nullif: _nullif,
-    exp.Coalesce: _coalesce,
+_RULES: dict[type[exp.Expr], Callable[[Any, Type], Constant | None]] = {
+    exp.Cast: _cast, exp.Add: _binary, exp.Sub: _binary, exp.Mul: _binary, exp.Div: _binary, exp.Neg: _negative,
+    exp.Nullif: _nullif, exp.Coalesce: _coalesce,
 }

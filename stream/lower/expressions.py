@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from sqlglot import exp
 
-from skewless.sql.value import BOOL, DATE, FLOAT64, INT32, INT_BITS, Value
+from skewless.sql.value import DATE, FLOAT64, Value
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 
 _SIGNS = {
@@ -182,7 +180,7 @@ def between(p: Printer, node: exp.Between) -> str:
 @prints(exp.In, args="this expressions query")
 def in_(p: Printer, node: exp.In, negated: bool = False) -> str:
     query = node.args.get("query")
-    inside = p.list(node.expressions) if query is None else p.text(query.unnest() if isinstance(query, exp.Subquery) else query)
+    inside = p.items(node.expressions) if query is None else p.text(query.unnest() if isinstance(query, exp.Subquery) else query)
     return Infix(f"{p.operand(node.this)} {'NOT ' if negated else ''}IN ({inside})")
 
 

@@ -13,7 +13,7 @@ ALIAS = "result"
 
 
 def declared(p: Printer, text: str, output: Relation, columns: Mapping[str, Type] | None) -> str:
-    """The query's columns by name, cast. Raises SK822 where one is absent or cannot become its declared type in every engine alike."""
+    """The query's columns by name, cast. Raises SK822 where one is absent or cannot become its declared type."""
     found = {c.name.lower(): c.value for c in output.columns}
     wanted = columns if columns is not None else {c.name: c.value.type for c in output.columns}
     lines = []

@@ -36,7 +36,7 @@ def positional(node: exp.Window) -> bool:
 
 def specification(p: Printer, over: Over) -> str:
     """What stands in the parentheses after OVER."""
-    parts = [f"PARTITION BY {p.list(over.partition_by)}"] if over.partition_by else []
+    parts = [f"PARTITION BY {p.items(over.partition_by)}"] if over.partition_by else []
     if over.order is not None:
         parts.append(f"ORDER BY {', '.join(_ordered(p, o) for o in over.order.expressions)}")
     if over.spec is not None:
@@ -76,7 +76,7 @@ def ends_before(node: exp.Window) -> bool:
 
 
 def to_current(node: exp.Window) -> exp.Expr:
-    """A frame that ends before the current row, by frames that end at it: the whole, less the current row (ROWS) or its peers (RANGE).
+    """A frame that ends before the current row, by frames that end at it: the whole less the current row (ROWS) or peers (RANGE).
 
     Of COUNT and SUM of exact types only. Raises SK820 for another function.
     """
@@ -115,7 +115,8 @@ def _current_row(aggregate: exp.Expr) -> exp.Expr:
     if isinstance(operand, exp.Star):
         return typed(exp.Literal.number(1), value(aggregate))
     absent = exp.Is(this=operand.copy(), expression=exp.Null())
-    return typed(exp.Case(ifs=[exp.If(this=absent, true=_zero())], default=typed(exp.Literal.number(1), value(aggregate))), value(aggregate))
+    one = typed(exp.Literal.number(1), value(aggregate))
+    return typed(exp.Case(ifs=[exp.If(this=absent, true=_zero())], default=one), value(aggregate))
 
 
 def _over(aggregate: exp.Expr, over: Over, spec: exp.WindowSpec) -> exp.Expr:

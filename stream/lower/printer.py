@@ -1,4 +1,4 @@
-"""The visitor: a typed syntax tree -> the SQL text of one engine. A node without a printer of its own is refused, never guessed."""
+"""The visitor: a typed syntax tree -> the SQL text of one engine. A node without a printer is refused, never guessed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Function = TypeVar("Function", bound=Handler)
 _HANDLERS: dict[type[exp.Expr], tuple[Handler, frozenset[str]]] = {}
 
 # What the parser notes about a node and no engine's text says: they describe the dialect that was read.
-_NOTES = frozenset({"typed", "safe", "big_int", "ignore_nulls", "coalesce", "date_part_boundary", "charset", "single_replace", "is_string", "zone"})
+_NOTES = frozenset({
+    "typed", "safe", "big_int", "ignore_nulls", "coalesce", "date_part_boundary", "charset", "single_replace", "is_string",
+})
 _WIDE = {
     "int16": {"duckdb": "SMALLINT", "postgres": "smallint", "flink": "SMALLINT"},
     "timestamptz": {"duckdb": "TIMESTAMPTZ", "postgres": "timestamptz", "flink": "TIMESTAMP_LTZ(6)"},
@@ -90,13 +92,13 @@ class Printer:
         """A node's SQL as the operand of an operator."""
         return enclosed(self.text(node))
 
-    def list(self, nodes: Any) -> str:
+    def items(self, nodes: Any) -> str:
         """Nodes with commas between."""
         return ", ".join(self.text(node) for node in nodes)
 
     def call(self, name: str, *nodes: exp.Expr) -> str:
         """A function of some nodes."""
-        return f"{name}({self.list(nodes)})"
+        return f"{name}({self.items(nodes)})"
 
     def name(self, name: str) -> str:
         """A quoted identifier, lower case: the warehouses ignore case, Flink does not."""
@@ -143,7 +145,7 @@ class Printer:
         return name
 
     def table(self, parts: list[str]) -> str:
-        """The printed name of a relation that is written `a.b.c` (parts in lower case): by the longest form that is known, else its last part."""
+        """The printed name of a relation written `a.b.c` (lower case): of the longest form that is known, else its last part."""
         for start in range(len(parts)):
             found = self.tables.get(".".join(parts[start:]))
             if found is not None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from skewless.errors import SkewlessError
-from skewless.sql.value import TIMESTAMP
 from skewless.sql.windows import Over
 from skewless.stream.lower import chains, sources
 from skewless.stream.lower.aggregates import typed
@@ -63,7 +62,8 @@ def query(p: Printer, node: exp.Expr, *, carry: bool = False) -> Printed:
 
 def _set_operation(p: Printer, node: exp.SetOperation) -> Printed:
     every = not node.args.get("distinct")
-    if any(node.args.get(a) for a in ("order", "limit", "offset", "by_name", "side", "kind", "on")) or every and not isinstance(node, exp.Union):
+    unknown = any(node.args.get(a) for a in ("order", "limit", "offset", "by_name", "side", "kind", "on"))
+    if unknown or every and not isinstance(node, exp.Union):
         raise no_form(p.engine, node)
     with p.names_of(node):
         ctes = _with(p, node)
@@ -149,14 +149,14 @@ def _group(p: Printer, group: exp.Group) -> str:
     if group.args.get("cube") or group.args.get("totals") or group.args.get("all"):
         raise no_form(p.engine, group)
     for rollup in group.args.get("rollup") or ():
-        parts.append(f"ROLLUP ({p.list(rollup.expressions)})")
+        parts.append(f"ROLLUP ({p.items(rollup.expressions)})")
     for sets in group.args.get("grouping_sets") or ():
         parts.append(f"GROUPING SETS ({', '.join(_set(p, s) for s in sets.expressions)})")
     return ", ".join(parts)
 
 
 def _set(p: Printer, node: exp.Expr) -> str:
-    return f"({p.list(node.expressions)})" if isinstance(node, exp.Tuple) else f"({p.text(node.unnest())})"
+    return f"({p.items(node.expressions)})" if isinstance(node, exp.Tuple) else f"({p.text(node.unnest())})"
 
 
 def _order_by_rowtime(node: exp.Select, rowtimes: dict[str, dict[str, str]]) -> None:
@@ -180,7 +180,7 @@ def _hidden(node: exp.Expr, rowtimes: dict[str, dict[str, str]]) -> exp.Column |
 
 def _carried(node: exp.Select, rowtimes: dict[str, dict[str, str]]) -> dict[str, str]:
     """Adds the column that Flink orders by beside each event time that has one; the names of both."""
-    out = {}
+    out: dict[str, str] = {}
     if node.args.get("distinct") is not None:
         return out
     for select in list(node.expressions):
@@ -206,7 +206,8 @@ def _complete_group(node: exp.Select, read: sources.Read) -> None:
     have = {"window_start", "window_end"} & set(edges)
     if len(have) == 1 and not (kind == "cumulate" and "window_start" in have) and kind != "session":
         other = ({"window_start", "window_end"} - have).pop()
-        group.append("expressions", typed(exp.column(other, table=edges[have.pop()].table), replace(value(edges[min(edges)]), type=TIMESTAMP)))
+        known = have.pop()
+        group.append("expressions", typed(exp.column(other, table=alias), value(edges[known])))
     elif len(have) < 2:
         raise SkewlessError("SK821", f"a {kind} window is grouped without its window_start and window_end",
                             hint="Write GROUP BY …, window_start, window_end.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from sqlglot import exp
 
 from skewless.errors import SkewlessError
@@ -16,7 +15,10 @@ _ASOF_RIGHT = "skw_version"
 
 
 class Read:
-    """The printed FROM of a SELECT. `rowtimes`: alias -> column -> the column that Flink orders by. `windowed`: (alias, kind) of a window."""
+    """The printed FROM of a SELECT.
+
+    `rowtimes`: alias -> column -> the column that Flink orders by. `windowed`: (alias, kind) of a window relation.
+    """
 
     def __init__(self, p: Printer, select: exp.Select) -> None:
         self.p, self.select = p, select
@@ -69,7 +71,8 @@ class Read:
             text, _ = relation(p, node.this)
             newest = f"SELECT * FROM {text} WHERE {p.text(on)} ORDER BY {p.name(alias)}.{p.name(found.right_time)} DESC LIMIT 1"
             return f"\n{lead} LATERAL ({newest}) AS {p.name(alias)} ON TRUE"
-        left = next(c.table for c in on.find_all(exp.Column) if c.name.lower() == found.left_time.lower() and c.table.lower() != alias.lower())
+        times = (c for c in on.find_all(exp.Column) if c.name.lower() == found.left_time.lower())
+        left = next(c.table for c in times if c.table.lower() != alias.lower())
         _plain_time(self.rowtimes.get(left.lower(), {}), found.left_time)
         versions = _versions(p, node.this, [b for _, b in found.keys], found.right_time, used)
         keys = [c for c in _conjuncts(on) if isinstance(c, exp.EQ)]
@@ -126,7 +129,7 @@ def _table(p: Printer, node: exp.Table) -> tuple[str, dict[str, str]]:
 
 def values(p: Printer, node: exp.Values) -> str:
     """VALUES (…), (…)."""
-    rows = [f"({p.list(row.expressions)})" if isinstance(row, exp.Tuple) else f"({p.text(row)})" for row in node.expressions]
+    rows = [f"({p.items(row.expressions)})" if isinstance(row, exp.Tuple) else f"({p.text(row)})" for row in node.expressions]
     return f"VALUES {', '.join(rows)}"
 
 
@@ -204,7 +207,8 @@ def _session_rows(p: Printer, window: WindowRelation, source: str) -> str:
     known = f" WHERE {' AND '.join(f'{p.name(k)} IS NOT NULL' for k in window.keys)}" if keys else ""
     first = f"CASE WHEN {time} <= LAG({time}) OVER ({partition}ORDER BY {time}) + {gap} THEN 0 ELSE 1 END"
     opened = f"SELECT *, {first} AS skw_opens FROM {source}{known}"
-    numbered = f"SELECT *, SUM(skw_opens) OVER ({partition}ORDER BY {time} RANGE UNBOUNDED PRECEDING) AS skw_number FROM ({opened}) AS skw_a"
+    number = f"SUM(skw_opens) OVER ({partition}ORDER BY {time} RANGE UNBOUNDED PRECEDING)"
+    numbered = f"SELECT *, {number} AS skw_number FROM ({opened}) AS skw_a"
     whole = f"OVER (PARTITION BY {keys + ', ' if keys else ''}skw_number)"
     start, end = f"MIN({time}) {whole}", f"MAX({time}) {whole} + {gap}"
     return f"(SELECT *, {start} AS {p.name('window_start')}, {end} AS {p.name('window_end')} FROM ({numbered}) AS skw_b)"
@@ -222,7 +226,8 @@ def _as_of_rows(p: Printer, join: AsOfJoin) -> tuple[str, dict[str, str]]:
         _plain_time(rowtimes, join.left_time)
         versions = _versions(p, join.right, [b for _, b in join.keys], join.right_time, [name for name, _ in join.columns])
         moment = f"{left}.{p.name(join.left_time)}"
-        return f"(\n  SELECT {columns}\n  FROM {left_text}\n  {lead} {versions} FOR SYSTEM_TIME AS OF {moment} AS {right} ON {keys}\n)", rowtimes
+        join_text = f"{lead} {versions} FOR SYSTEM_TIME AS OF {moment} AS {right} ON {keys}"
+        return f"(\n  SELECT {columns}\n  FROM {left_text}\n  {join_text}\n)", rowtimes
     bare, _ = relation(p, _renamed(join.right, "skw_right"))
     if p.duckdb:
         return f"(\n  SELECT {columns}\n  FROM {left_text}\n  ASOF {lead} {bare} ON {keys} AND {times}\n)", {}

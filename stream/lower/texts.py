@@ -96,7 +96,7 @@ def regex_replace(p: Printer, node: exp.RegexpReplace) -> str:
     if node.args.get("modifiers") is None or node.args["modifiers"].name != "g":
         raise no_form(p.engine, node)
     parts = [node.this, node.expression, node.args["replacement"]]
-    return p.call("REGEXP_REPLACE", *parts) if p.flink else f"REGEXP_REPLACE({p.list(parts)}, 'g')"
+    return p.call("REGEXP_REPLACE", *parts) if p.flink else f"REGEXP_REPLACE({p.items(parts)}, 'g')"
 
 
 @prints(exp.SplitPart, args="this delimiter part_index")

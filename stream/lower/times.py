@@ -11,7 +11,8 @@ from skewless.sql.value import DATE, TIMESTAMP, TIMESTAMPTZ
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 
 _UNITS = {
-    "MICROSECOND": ("SECOND", Fraction(1, 1_000_000)), "MILLISECOND": ("SECOND", Fraction(1, 1000)), "SECOND": ("SECOND", Fraction(1)),
+    "MICROSECOND": ("SECOND", Fraction(1, 1_000_000)), "MILLISECOND": ("SECOND", Fraction(1, 1000)),
+    "SECOND": ("SECOND", Fraction(1)),
     "MINUTE": ("MINUTE", Fraction(1)), "HOUR": ("HOUR", Fraction(1)), "DAY": ("DAY", Fraction(1)), "WEEK": ("DAY", Fraction(7)),
     "MONTH": ("MONTH", Fraction(1)), "QUARTER": ("MONTH", Fraction(3)), "YEAR": ("YEAR", Fraction(1)),
 }
@@ -63,7 +64,7 @@ def span(p: Printer, number: Fraction, base: str) -> str:
     if not p.flink:
         return f"INTERVAL '{sign}{digits}' {base}"
     whole, _, fraction = digits.partition(".")
-    size = f"({max(2, len(whole))}, {max(3, len(fraction))})" if fraction and len(whole) > 2 else f"({len(whole)})" if len(whole) > 2 else ""
+    size = f"({len(whole)}{', ' + str(max(3, len(fraction))) if fraction else ''})" if len(whole) > 2 else ""
     return f"INTERVAL {sign}'{digits}' {base}{size}"
 
 
@@ -121,8 +122,8 @@ def extract(p: Printer, node: exp.Extract) -> str:
 
 _NAMED = {
     exp.Year: "YEAR", exp.Quarter: "QUARTER", exp.Month: "MONTH", exp.Week: "WEEK", exp.WeekOfYear: "WEEK", exp.Day: "DAY",
-    exp.DayOfMonth: "DAY", exp.DayOfYear: "DOY", exp.DayOfWeek: "DOW", exp.DayOfWeekIso: "ISODOW", exp.Hour: "HOUR", exp.Minute: "MINUTE",
-    exp.Second: "SECOND",
+    exp.DayOfMonth: "DAY", exp.DayOfYear: "DOY", exp.DayOfWeek: "DOW", exp.DayOfWeekIso: "ISODOW", exp.Hour: "HOUR",
+    exp.Minute: "MINUTE", exp.Second: "SECOND",
 }
 
 
