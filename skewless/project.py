@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from skewless.clock import now_us
 from skewless.config import Config
 from skewless.errors import Findings, SkewlessError
 from skewless.registry import snapshot
-from skewless.registry.finding import errors_of
+from skewless.registry.finding import Finding, errors_of
 from skewless.registry.manifest import read_definitions
 from skewless.registry.model import Registry, View
 from skewless.registry.plan import Plan, diff
+from skewless.registry.portable import check_portable
 from skewless.registry.store import Store
 
 FEATURE_VIEW = "feature_view"
@@ -36,14 +38,27 @@ class Applied:
     again: bool = False
 
 
-def read_project(config: Config, manifest: dict[str, Any] | None = None) -> Project:
-    """The wanted definitions and all findings; runs dbt unless a manifest is given. Raises SK9xx when dbt fails."""
+def read_project(config: Config, manifest: dict[str, Any] | None = None, *, advice: bool = False) -> Project:
+    """The wanted definitions and all findings; runs dbt unless a manifest is given. Raises SK9xx when dbt fails.
+
+    `advice`: with what would keep views from being portable that need not be.
+    """
     if manifest is None:
         from skewless.warehouse.dbt import ensure_manifest
 
         manifest = ensure_manifest(config, compiled=True)
     wanted, findings = read_definitions(config, manifest, measured_delay=lambda view: measured_delay_us(config, view))
+    findings = [*findings, *portability(config, manifest, wanted, findings, advice=advice)]
     return Project(wanted, findings, (manifest.get("metadata") or {}).get("dbt_version") or "")
+
+
+def portability(
+    config: Config, manifest: dict[str, Any], wanted: Registry, known: list[SkewlessError], *, advice: bool = False
+) -> list[SkewlessError]:
+    """The findings of the rules for portable SQL; a float sum that is reported already (SK131) is not reported again."""
+    found = check_portable(Path(config.root), manifest, wanted, advice=advice)
+    reported = {f.subject for f in known if isinstance(f, Finding) and f.code == "SK131"}
+    return [f for f in found if not (f.code == "SK210" and isinstance(f, Finding) and f.subject in reported)]
 
 
 def make_plan(config: Config, project: Project | None = None) -> Plan:

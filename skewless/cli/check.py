@@ -18,20 +18,25 @@ ENDINGS = {"error": "s", "warning": "s", "advice": ""}
 
 @app.command()
 def check(
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as findings.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Warnings count as findings, and so does SQL that is not portable.")
+    ] = False,
     canary: Annotated[
         str, typer.Option("--canary", metavar="VIEW", help="Compute a window of this view again; nothing may differ.")
     ] = "",
-    as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
+    as_json: AsJson = False,
+    project_dir: ProjectDir = "",
+    target: Target = "",
 ) -> None:
     """Report everything that is wrong with the definitions, all at once.
 
-    Exits 1 when there is an error, or with --strict a warning. Example: skewless check --strict
+    Exits 1 when there is an error, or with --strict a warning or SQL that engines answer differently, which is an error anyway in
+    a view that streams or says `portable: true`. Example: skewless check --strict
     """
     config = read_config(project_dir or None, target=target or None)
     from skewless.project import read_project
 
-    project = read_project(config)
+    project = read_project(config, advice=True)
     findings = list(project.findings)
     if canary:
         findings += _canary(config, canary, project.wanted)
@@ -45,7 +50,7 @@ def check(
                     print(finding.render())
         views, services = len(project.wanted.views), len(project.wanted.services)
         say(f"{views} view{'s' * (views != 1)}, {services} service{'s' * (services != 1)}: {summary(count)}")
-    if count["error"] or (strict and count["warning"]):
+    if count["error"] or strict and (count["warning"] or any(map(is_portability, findings))):
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -53,6 +58,11 @@ def summary(count: dict[str, int]) -> str:
     """`2 errors, 1 warning`, or `nothing to report`."""
     parts = [f"{n} {level}{ENDINGS[level] * (n > 1)}" for level, n in count.items() if n]
     return ", ".join(parts) or "nothing to report"
+
+
+def is_portability(finding: SkewlessError) -> bool:
+    """Whether a finding is about SQL that engines answer differently."""
+    return "SK200" <= finding.code < "SK250"
 
 
 def _level(finding: SkewlessError) -> str:

@@ -11,17 +11,19 @@ LEVELS = ("error", "warning", "advice")
 
 
 class Finding(SkewlessError):
-    """One finding. `level` is one of LEVELS; `file` is relative to the project's root; `line` counts from 1, 0 = no line.
+    """One finding. `level` is one of LEVELS; `file` is relative to the project's root; `line` and `column`
+    count from 1, 0 = none.
 
     `subject` names the view or service: `view "carrier_delays"`.
     """
 
     def __init__(
-        self, code: str, fact: str, *, level: str = "error", file: str = "", line: int = 0, subject: str = "", hint: str = ""
+        self, code: str, fact: str, *, level: str = "error", file: str = "", line: int = 0, subject: str = "", hint: str = "",
+        column: int = 0,
     ) -> None:
         assert level in LEVELS
-        self.level, self.file, self.line, self.subject = level, file, line, subject
-        place = f"{file}:{line}" if line else file
+        self.level, self.file, self.line, self.column, self.subject = level, file, line, column, subject
+        place = f"{file}:{line}:{column}" if line and column else f"{file}:{line}" if line else file
         detail = ", ".join(part for part in (place, subject) if part)
         super().__init__(code, fact, detail=f"{detail}." if detail else "", hint=hint)
 
@@ -29,9 +31,10 @@ class Finding(SkewlessError):
         return f"{self.level}{super().render().removeprefix('error')}" if hasattr(self, "level") else super().render()
 
     def as_dict(self) -> dict[str, str]:
-        """code, level, fact, file, line, subject, hint."""
+        """code, level, fact, file, line, column, subject, hint."""
         return {
             "code": self.code, "level": self.level, "fact": self.fact, "file": self.file, "line": self.line,  # type: ignore[dict-item]
+            "column": self.column,  # type: ignore[dict-item]
             "subject": self.subject, "hint": self.hint,
         }
 

@@ -74,13 +74,14 @@ class Analysis:
     @cached_property
     def findings(self) -> list[Finding]:
         """Everything that has to change (rules that fix or refuse), in the order of the text."""
-        found = [self._finding(hit) for hit in self.hits if hit.rule.action in ("fix", "refuse")]
+        found = [self.finding(hit) for hit in self.hits if hit.rule.action in ("fix", "refuse")]
         unique: dict[tuple[str, int, str], Finding] = {}
         for finding in found:
             unique.setdefault((finding.rule.id, finding.start, finding.message), finding)
         return sorted(unique.values(), key=lambda f: (f.start, f.rule.id))
 
-    def _finding(self, hit: Hit) -> Finding:
+    def finding(self, hit: Hit) -> Finding:
+        """A rule that was met, with its place and what to write instead."""
         start = offset_of(hit.node)
         found = rewrite(hit.rule.fix, hit.node, self.dialect) if hit.rule.fix else None
         place = extent(self.sql, found[0], self.dialect) if found is not None else None

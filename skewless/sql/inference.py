@@ -11,7 +11,7 @@ from fractions import Fraction
 from sqlglot import exp
 
 from skewless.sql.rules import RULES, Rule
-from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value
+from skewless.sql.value import UNKNOWN_VALUE, UNTYPED, Column, Relation, Value
 
 
 @dataclass
@@ -131,14 +131,20 @@ class Typer:
                     self.hit("name.ambiguous", node)
                 if not node.table:
                     node.set("table", exp.to_identifier(found[0][0]))
-                return found[0][1]
+                return self._typed(node, found[0][1])
             scope = scope.outer
         if not node.table and node.name.lower() in self.aliases:
             return self._inlined(node)
         if any(source.open for source in self.scope.sources.values()):
             return UNKNOWN_VALUE   # the relation itself is reported already
         names = sorted({c.name for s in self.scope.sources.values() for c in s.columns})
-        self.hit("name.column", node, near=_near(node.name, names))
+        self.hit("name.column", node, near=near_name(node.name, names))
+        return UNKNOWN_VALUE
+
+    def _typed(self, node: exp.Column, value: Value) -> Value:
+        if value.type != UNTYPED:
+            return value
+        self.hit("name.untyped", node, column=node.name)
         return UNKNOWN_VALUE
 
     def _inlined(self, node: exp.Column) -> Value:
@@ -273,9 +279,10 @@ def _handler_of_base(node: exp.Expr) -> Handler | None:
     return HANDLERS.get(exp.AggFunc) if isinstance(node, exp.AggFunc) else None
 
 
-def _near(name: str, names: list[str]) -> str:
+def near_name(name: str, names: list[str]) -> str:
+    """The nearest of some names as a question, else all of them."""
     near = difflib.get_close_matches(name, names, n=1)
     return f'Did you mean "{near[0]}"?' if near else f"Columns: {', '.join(names) or 'none'}."
 
 
-__all__ = ["Column", "Hit", "Reading", "Scope", "Typer", "bare", "function_name", "handles", "number"]
+__all__ = ["Column", "Hit", "Reading", "Scope", "Typer", "bare", "function_name", "handles", "near_name", "number"]

@@ -31,6 +31,12 @@ def _refuses_subclasses() -> bool:
     return False
 
 
+class Unreadable(SkewlessError):
+    """SQL that does not parse. `offset`: where in the text, 0 where that is not known."""
+
+    offset = 0
+
+
 def parse_query(sql: str, dialect: str) -> exp.Query:
     """One query. Raises SK201 with the place for text that does not parse, holds several statements or no SELECT."""
     require_pure_python()
@@ -42,20 +48,24 @@ def parse_query(sql: str, dialect: str) -> exp.Query:
         trees = [t for t in sqlglot.parse(sql, dialect=dialect) if t is not None]
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
-        raise _no_parse(first.get("description", "syntax error"), first.get("line"), first.get("col")) from None
+        raise _no_parse(sql, first.get("description", "syntax error"), first.get("line"), first.get("col")) from None
     except SqlglotError as error:
-        raise _no_parse(str(error).splitlines()[0], None, None) from None
+        raise _no_parse(sql, str(error).splitlines()[0], None, None) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise SkewlessError("SK201", "the SQL of a view is not one SELECT", hint="A model is one query: WITH … SELECT ….")
     return trees[0]
 
 
-def _no_parse(description: str, line: int | None, column: int | None) -> SkewlessError:
-    return SkewlessError(
+def _no_parse(sql: str, description: str, line: int | None, column: int | None) -> Unreadable:
+    error = Unreadable(
         "SK201", f"the SQL does not parse: {description.rstrip('.')}".replace("\n", " "),
         detail=f"Line {line}, column {column} of the compiled SQL." if line else "",
         hint="Run `dbt compile` and read the file under target/compiled.",
     )
+    if line and column:
+        before = "\n".join(sql.split("\n")[:line - 1])
+        error.offset = min(len(sql) - 1, len(before) + (line > 1) + column - 1)
+    return error
 
 
 def start_of(node: exp.Expr) -> int | None:
@@ -125,3 +135,12 @@ def _reads_as(text: str, dialect: str) -> str:
         return ""
     selects = parsed.selects if isinstance(parsed, exp.Select) else []
     return _plain(selects[0]) if len(selects) == 1 and not isinstance(selects[0], exp.Alias) and len(parsed.args) >= 1 else ""
+
+
+def table_key(relation: str, dialect: str) -> str:
+    """The key of `inputs` for a relation as SQL spells it: `"Dev"."main"."t"` -> `dev.main.t`."""
+    try:
+        table = sqlglot.parse_one(f"select 1 from {relation}", dialect=dialect).find(exp.Table)
+    except SqlglotError:
+        table = None
+    return ".".join(p.name for p in table.parts).lower() if table is not None else relation.strip('"').lower()

@@ -12,7 +12,7 @@ NUMBERS: tuple[Rule, ...] = (
     Rule("arith.overflow_int", "fix", "SK207",
          "integer `+ - *` whose result may not fit",
          message="{x} may overflow {type}",
-         hint="Widen the operands: {fixed}. Or declare a range for the columns.",
+         hint="Widen the operands: {fixed}. Or give the columns a range in YAML: meta: {skewless: {range: [0, 1000]}}.",
          fact="DuckDB and Postgres raise on overflow, Flink wraps round silently.",
          fix="widen"),
     Rule("arith.abs_min", "fix", "SK207",

@@ -10,7 +10,7 @@ WINDOWS: tuple[Rule, ...] = (
     Rule("agg.sum_wide", "fix", "SK207",
          "SUM of integers that may leave their type",
          message="{x} may overflow",
-         hint="Write {fixed}.",
+         hint="Write {fixed}, or give the column a range in YAML: meta: {skewless: {range: [0, 1000]}}.",
          fact="SUM(INT) is INT in Flink and wraps round; SUM(BIGINT) wraps at 2^63.",
          fix="sum_wide"),
     Rule("agg.sum_float", "refuse", "SK210",

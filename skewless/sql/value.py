@@ -19,6 +19,7 @@ DATE, TIMESTAMP = Type("date"), Type("timestamp")
 # Types that no column of a view has: they occur between a column and the output.
 INT16, INTERVAL, TIMESTAMPTZ, NULL, UNKNOWN = Type("int16"), Type("interval"), Type("timestamptz"), Type("null"), Type("unknown")
 TUPLE = Type("tuple")
+UNTYPED = Type("untyped")   # a column of an input whose type nobody declared
 WIDE = {t.name for t in (INT16, INTERVAL, TIMESTAMPTZ, NULL, UNKNOWN, TUPLE)}
 
 INT_BITS = {"int16": 15, "int32": 31, "int64": 63}
@@ -74,7 +75,7 @@ class Value:
 
     @property
     def known(self) -> bool:
-        return self.type.name != "unknown"
+        return self.type.name not in ("unknown", "untyped")
 
     def bounds(self) -> tuple[Number, Number] | None:
         """The range of an exact number: its own, else its type's. None for anything else."""
