@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +12,6 @@ from skewless.errors import SkewlessError
 from skewless.warehouse.dbt import command, compile_inline, environment, require
 from tests.history_project import MODEL, NOW, Project, current, expected, fetch
 
-SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 ROWS = [
     ("a", "2026-01-05T01:00:00", 1, 0.5), ("b", "2026-02-05", 2, -0.0), ("a", "2026-03-10T01:00:00", 3, None),
 ]
@@ -97,36 +92,6 @@ def test_two_dbt_processes_at_once_never_mix(project: Project) -> None:
     rows = project.current()
     assert len(rows) == 60 == len(set(rows))
     assert fetch(f"select count(*) from {project.table().relation('versions')}") == [(60,)]
-
-
-@pytest.mark.parametrize("seed", range(200 if SOAK else 3))
-def test_after_kill_9_a_run_ends_where_an_undisturbed_one_does(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    project = Project(tmp_path / "p", block=", chunk: 5d, overlap: 3d")
-    rows = [(f"k{i % 7}", f"2026-0{1 + i // 112}-{1 + i // 4 % 28:02d}T{i % 4 + 1:02d}:00:00", i, float(i)) for i in range(224)]
-    project.rows(rows)
-    for _ in range(2):
-        process = _start(project, {})
-        _wait_for_a_commit(project, process)
-        time.sleep(chance.uniform(0.0, 0.7))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        if project.table().exists():
-            seen = project.current()
-            assert set(seen) <= set(expected(rows)) and len(seen) == len(set(seen))
-    run = project.run()
-    assert run.ok, "\n".join(run.lines)
-    assert project.current() == expected(rows)
-    assert fetch(f"select count(*) from {project.table().relation('versions')}") == [(224,)]
-    assert project.table().complete_through_us() == parse_instant(NOW)
-
-
-def _wait_for_a_commit(project: Project, process: subprocess.Popen[bytes]) -> None:
-    """Until the run has made its first commit, or has ended."""
-    log = project.table().path / "_delta_log"
-    before = len(list(log.glob("*.json")))
-    while process.poll() is None and len(list(log.glob("*.json"))) <= before:
-        time.sleep(0.02)
 
 
 def _start(project: Project, env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -9,9 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
+import msgspec
 import pytest
 
-from skewless.project import apply_plan, make_plan
+from skewless.errors import SkewlessError
+from skewless.project import apply_plan, make_plan, read_project
+from skewless.warehouse.dbt import ensure_manifest
+from skewless.warehouse.materialize import materialize
 from tests.history_project import NOW, Project, expected
 
 
@@ -42,10 +47,15 @@ def test_a_killed_job_goes_on_with_the_windows_that_it_had_not_done(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     windows = [(e.window_start_us, e.window_end_us) for e in project.table().ledger() if e.kind == "window"]
     assert len(windows) == 30 == len(set(windows))
-    assert json.loads(done.stdout)["offline"][0]["inserted"] == 56 and "goes on" not in done.stdout
+    assert json.loads(done.stdout)["offline"][0]["inserted"] == 56
+    assert f"events@1 goes on: {len(before)} windows of this job are there already" in done.stderr
     assert project.current() == expected(rows)
-    both = call(project, "materialize")
-    assert both.returncode == 0 and "3 rows pushed" in both.stdout, both.stderr
+    two = [subprocess.Popen(skewless(project, "materialize"), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted((p.communicate(timeout=300)[1], p.returncode) for p in two)
+    assert [code for _, code in said] == [3, 0], said
+    assert "error[SK505]: skewless materialize is running already" in said[0][0]
+    both = call(project, "materialize", "--stores", "online")
+    assert both.returncode == 0 and "0 rows pushed" in both.stdout, both.stderr
     assert project.table().ledger()[-1].run_id.startswith("job-")
 
     compacted = call(project, "compact")
@@ -55,3 +65,29 @@ def test_a_killed_job_goes_on_with_the_windows_that_it_had_not_done(tmp_path: Pa
     assert project.current() == expected(rows)
     assert call(project, "materialize", "nothing").returncode == 3
     assert call(project, "materialize", "--from", "2026-01-01").returncode == 2
+    for wrong, code, word in (
+        (["--stores", "offlien"], 2, "SK102"), (["--from", "2026-02-01", "--to", "2026-01-01"], 2, "SK102"),
+        (["--from", "2026-13-01", "--to", "2026-14-01"], 2, "SK103"), (["events@9"], 3, 'Did you mean "events@1"?'),
+    ):
+        refused = call(project, "materialize", *wrong)
+        assert refused.returncode == code and word in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_what_dbt_cannot_do_is_said_in_our_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its database is open elsewhere; its profile has no such target; its artifacts lie elsewhere; its SQL fails."""
+    monkeypatch.setenv("SKEWLESS_CLOCK", NOW)
+    project = Project(tmp_path / "p")
+    project.rows([("a", "2026-03-01", 1, 0.5)])
+    project.write("dbt_project.yml", (project.root / "dbt_project.yml").read_text() + "target-path: artifacts\n")
+    view = read_project(project.config).wanted.views[0]
+    assert (project.root / "artifacts" / "manifest.json").exists() and not (project.root / "target").exists()
+    with duckdb.connect(str(project.root / "dev.duckdb")), pytest.raises(SkewlessError, match="SK505.*dbt's database open"):
+        materialize(project.config, [view])
+    assert not project.table().exists()
+    other = msgspec.structs.replace(project.config, target="prod")
+    with pytest.raises(SkewlessError, match=r'SK911.*"tiny" has no target "prod"(.|\n)*It has dev\.(.|\n)*--target'):
+        ensure_manifest(other, compiled=False)
+    project.model("events", "select nothing as k from nowhere")
+    with pytest.raises(SkewlessError, match=r"SK512.*events(.|\n)*nowhere") as failed:
+        materialize(project.config, [view])
+    assert "Traceback" not in failed.value.render() and 'File "' not in failed.value.render()

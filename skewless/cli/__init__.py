@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("skewless.cli.get", "Look features up in the online store."),
     "serve": ("skewless.cli.serve", "Serve features over HTTP."),
     "status": ("skewless.cli.status", "Views, rows, completeness, freshness and last sync on one screen."),
+    "transpile": ("skewless.cli.transpile", "Print a view's SQL for Flink, Postgres or DuckDB."),
     "stream": ("skewless.cli.stream", "Flink for streamed views: install it."),
     "audit": ("skewless.cli.audit", "Compare offline rows with online rows, byte for byte."),
     "compact": ("skewless.cli.compact", "Merge small files of the lake."),
@@ -68,6 +69,9 @@ def _root(version: bool = typer.Option(False, "--version", callback=_version, is
     pass
 
 
+_INTERRUPTED = "interrupted; what was finished is kept, run the same command to go on"
+
+
 def main() -> None:
     """The console script. A SkewlessError becomes its message on stderr and its exit code; Ctrl-C becomes exit 130."""
     from skewless.cli import output
@@ -78,13 +82,16 @@ def main() -> None:
         output.print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        output.say("interrupted; what was finished is kept, run the same command to go on")
+        output.say(_INTERRUPTED)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(EXIT_USAGE)
     except Exception as error:  # no traceback reaches a user; SKEWLESS_DEBUG=1 shows it
         import os
 
+        if "Query interrupted" in str(error):       # DuckDB's form of Ctrl-C
+            output.say(_INTERRUPTED)
+            sys.exit(130)
         if os.environ.get("SKEWLESS_DEBUG"):
             raise
         output.print_error(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 STORES = ("both", "offline", "online")
 _LINE = re.compile(r"skewless: (\S+) (\d+)/(\d+) (.+)$")
+_NOTE = re.compile(r"skewless: (\S+ (?:goes on|is applied).*)$")
 
 
 @app.command()
@@ -48,8 +49,8 @@ def materialize(
     if as_json:
         print_json({"offline": [d.as_dict() for d in done], "online": pushed})
         return
-    for item in done:
-        print(item)
+    for view in done:
+        print(view)
     for item in pushed:
         print(f"{item['view']}: {item['rows']} rows pushed, {item['retracted']} retracted")
 
@@ -77,6 +78,8 @@ def _offline(config: Config, views: list[View], window: tuple[int, int] | None) 
                 totals[found[1]] = int(found[3])
                 progress.total = sum(totals.values())
                 progress.step(f"{found[1]} {found[4]}")
+            elif note := _NOTE.search(line):
+                say(note[1])
 
         return materialize(config, views, window, on_line=on_line)
 

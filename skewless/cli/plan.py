@@ -23,10 +23,11 @@ def plan(
     config = read_config(project_dir or None, target=target or None)
     from skewless.project import history_facts, make_plan, read_project
     from skewless.registry.plan_text import as_data, render
+    from skewless.warehouse.dbt import target_path
 
     project = read_project(config)
     views = len(project.wanted.views)
-    say(f"Reading {config.root}/target/manifest.json (dbt {project.dbt_version}, {views} feature view{'s' * (views != 1)})")
+    say(f"Reading {target_path(config)}/manifest.json (dbt {project.dbt_version}, {views} feature view{'s' * (views != 1)})")
     found = make_plan(config, project)
     others = len(project.findings)
     if others:

@@ -82,7 +82,7 @@ def _compute(run: Run, pieces: list[Interval], name: str) -> Generator[Step, Any
 
     for number, piece in enumerate(pieces):
         bounds = {"start": literal(piece[0]), "end": literal(piece[1])}
-        yield run._step("rows", fetch=False, model=run._model(piece), **bounds)
+        yield run._step("rows", fetch=False, say=None, model=run._model(piece), **bounds)
         yield run._step("collapse", fetch=False)
         head = f"create or replace temp table {name} as" if number == 0 else f"insert into {name}"
         yield Step(f"{head} select * from skw_new")

@@ -207,7 +207,7 @@ class Chunk:
 
     def _copy(self, name: str, state: str, date: str, r_us: int, **places: str) -> Generator[Step, Any, str]:
         path = files.new_path(self.table.path, state, date, r_us, self.view.schema.fingerprint)
-        yield self.run._step(name, fetch=False, path=columns.text(str(self.table.path / path)), **places)
+        yield self.run._step(name, fetch=False, say=None, path=columns.text(str(self.table.path / path)), **places)
         return path
 
     def _window(self) -> str:

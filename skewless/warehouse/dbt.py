@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,13 +39,28 @@ class DbtRun:
 
 def environment(config: Config, extra: dict[str, str] | None = None) -> dict[str, str]:
     """The environment of a dbt process of this project: our project folder, its profile, UTC, no usage statistics."""
-    env = {**os.environ, "SKEWLESS_PROJECT_DIR": config.root, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "TZ": "UTC"}
+    env = {
+        **os.environ, "SKEWLESS_PROJECT_DIR": config.root, "DBT_TARGET_PATH": str(target_path(config)), "TZ": "UTC",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
     profiles = config.profiles_dir and str(Path(config.root) / config.profiles_dir)
     if not profiles and (Path(config.root) / "profiles.yml").is_file():
         profiles = config.root
     if profiles:
         env["DBT_PROFILES_DIR"] = profiles
     return {**env, **(extra or {})}
+
+
+def target_path(config: Config) -> Path:
+    """Where dbt writes manifest and results: DBT_TARGET_PATH, else `target-path` of dbt_project.yml, else `target`."""
+    import yaml
+
+    named = os.environ.get("DBT_TARGET_PATH")
+    project = Path(config.root) / "dbt_project.yml"
+    if not named and project.is_file():
+        declared = re.search(r"^target-path:.*$", project.read_text(), flags=re.MULTILINE)
+        named = yaml.safe_load(declared[0])["target-path"] if declared and "{{" not in declared[0] else None
+    return Path(config.root) / (named or "target")
 
 
 def command(config: Config, args: list[str]) -> list[str]:
@@ -65,7 +81,7 @@ def run_dbt(
     Raises SK910 when dbt cannot be started. The working directory is the project's, so relative DuckDB paths mean the same.
     """
     _require_dbt()
-    results = Path(config.root) / "target" / "run_results.json"
+    results = target_path(config) / "run_results.json"
     before = results.stat().st_mtime_ns if results.exists() else None
     with subprocess.Popen(
         command(config, args), cwd=config.root, env=environment(config, env), text=True, bufsize=1,
@@ -87,19 +103,39 @@ def run_dbt(
 
 
 def require(run: DbtRun, what: str) -> DbtRun:
-    """The run itself when it succeeded. Raises the skewless error that dbt relayed, else SK911 with dbt's own text."""
+    """The run itself when it succeeded. Raises the error that is known for its failure, else SK911 with dbt's own text."""
     if run.ok:
         return run
-    raise relayed(run) or SkewlessError("SK911", f"{what} failed", detail=_tail(run.lines))
+    raise known_failure(run) or SkewlessError("SK911", f"{what} failed", detail=words(run.lines))
 
 
-def relayed(run: DbtRun) -> SkewlessError | None:
-    """The first `error[SK…]` that our macros raised inside dbt, as an error of its own; None where there is none."""
+def known_failure(run: DbtRun) -> SkewlessError | None:
+    """The first `error[SK…]` that our macros raised inside dbt, or what a message of dbt's own means; None for others."""
     for at, line in enumerate(run.lines):
         start = line.find("error[SK")
         if start >= 0:
             return _parse_error(line[start:], run.lines[at + 1 : at + 12])
+    for at, line in enumerate(run.lines):
+        if "Could not set lock on file" in line:
+            hint = "Wait until it has finished (a dbt run, or a program that has the file open), then run this again."
+            detail = line[line.index("Could not") :]
+            return SkewlessError("SK505", "another process has dbt's database open", detail=detail, hint=hint)
+        if found := re.search(r"profile '(.*)' does not have a target named '(.*?)'", line):
+            names = ", ".join(n.strip(" -") for n in run.lines[at + 1 :] if n.strip().startswith("- "))
+            hint = "Name one of its targets: target in skewless.yml, SKEWLESS_TARGET, or --target."
+            fact = f'dbt profile "{found[1]}" has no target "{found[2]}"'
+            return SkewlessError("SK911", fact, detail=f"It has {names}.", hint=hint)
     return None
+
+
+def words(lines: list[str]) -> str:
+    """What dbt says of a failure: from the first line that speaks of an error, at most 30 lines, without clock and traceback."""
+    bare = [line[10:] if line[:2].isdigit() and line[2:3] == ":" else line for line in lines]
+    if any(line.startswith("Traceback") for line in bare):
+        raised = [i for i, line in enumerate(bare) if re.match(r"[\w.]*(Error|Exception)\b", line)]
+        bare = bare[raised[-1] :] if raised else bare
+    first = next((i for i, line in enumerate(bare) if "rror" in line), max(0, len(bare) - 12))
+    return "\n".join(line for line in bare[first : first + 30] if line.strip())
 
 
 def compile_inline(config: Config, jinja: str) -> str:
@@ -113,7 +149,7 @@ def compile_inline(config: Config, jinja: str) -> str:
     try:
         return str(json.loads(text[text.index("{") : text.rindex("}") + 1])["compiled"])
     except (ValueError, KeyError):
-        raise SkewlessError("SK911", "dbt compile --inline gave no SQL", detail=_tail(run.lines)) from None
+        raise SkewlessError("SK911", "dbt compile --inline gave no SQL", detail=words(run.lines)) from None
 
 
 def ensure_deps(config: Config) -> None:
@@ -137,7 +173,7 @@ def ensure_manifest(config: Config, *, compiled: bool = True) -> dict[str, Any]:
         if not run.ok and any("introspect" in line.lower() for line in run.lines):
             run = run_dbt(config, ["compile"])
         require(run, "dbt compile")
-    return json.loads((Path(config.root) / "target" / "manifest.json").read_text())
+    return json.loads((target_path(config) / "manifest.json").read_text())
 
 
 def _ends_with_us() -> Callable[[], None] | None:
@@ -167,10 +203,3 @@ def _parse_error(head: str, following: list[str]) -> SkewlessError:
             break
         parts[name] = text
     return SkewlessError(code, fact.strip(), **parts)
-
-
-def _tail(lines: list[str]) -> str:
-    """dbt's words without its clock and version chatter: from the first line that speaks of an error, at most 30 lines."""
-    bare = [line[10:] if line[:2].isdigit() and line[2:3] == ":" else line for line in lines]
-    first = next((i for i, line in enumerate(bare) if "rror" in line), max(0, len(bare) - 12))
-    return "\n".join(line for line in bare[first : first + 30] if line.strip())

@@ -114,7 +114,7 @@ def remove_action(file: LakeFile, *, data_change: bool = True) -> Any:
     """Takes a file out of the table; its bytes stay until `vacuum`."""
     from deltalake.transaction import RemoveAction
 
-    values = {PARTITIONS[0]: file.row_state, PARTITIONS[1]: file.event_date.isoformat()}
+    values: dict[str, str | None] = {PARTITIONS[0]: file.row_state, PARTITIONS[1]: file.event_date.isoformat()}
     return RemoveAction(file.path, data_change, int(time.time() * 1000), file.size, values)
 
 

@@ -16,8 +16,9 @@ from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.registry.model import View
 from skewless.warehouse import ledger
-from skewless.warehouse.dbt import DbtRun, ensure_deps, relayed, run_dbt
+from skewless.warehouse.dbt import DbtRun, ensure_deps, known_failure, run_dbt, words
 from skewless.warehouse.lake import LakeTable
+from skewless.warehouse.locks import FileLock
 
 FEATURE_VIEW = "feature_view"
 RESUME_SECONDS = 86_400
@@ -51,19 +52,21 @@ def materialize(
     """Runs dbt for the views and all that they read from; `window` (microseconds, end exclusive) instead of what is due.
 
     A job with the same arguments that was killed within the last day goes on: its windows are not computed again. Raises
-    what the materialization refuses (SK5xx), or SK512 with dbt's words; views that did succeed keep what they wrote.
+    what the materialization refuses (SK5xx), SK505 while another job of this project and target runs, or SK512 with dbt's
+    words; views that did succeed keep what they wrote.
     """
     ours = [v for v in views if v.materialized == FEATURE_VIEW]
     if not ours:
         return []
-    ensure_deps(config)
-    job = _job(config, ours, window)
     args = ["run", "--select", *(f"+{selector(v)}" for v in ours)]
     if window:
         args += ["--event-time-start", _dbt_instant(window[0]), "--event-time-end", _dbt_instant(window[1])]
-    run = run_dbt(config, args, env={"SKEWLESS_JOB": job.read_text()}, on_line=on_line)
-    token = job.read_text()
-    job.unlink()
+    with _alone(config):
+        ensure_deps(config)
+        job = _job(config, ours, window)
+        token = job.read_text()
+        run = run_dbt(config, args, env={"SKEWLESS_JOB": token}, on_line=on_line)
+        job.unlink()
     if not run.ok:
         raise failure(run)
     return [_summary(config, view, token) for view in ours]
@@ -73,6 +76,12 @@ def selector(view: View) -> str:
     """dbt's name of the view-version: `name`, or `name.v2` for a versioned model."""
     parts = view.unique_id.split(".")
     return ".".join(parts[2:]) if len(parts) > 2 else view.name
+
+
+def _alone(config: Config) -> FileLock:
+    """dbt's database takes one process at a time, so one job runs at a time, whatever its views."""
+    fact = f'skewless materialize is running already on target "{config.target}"'
+    return FileLock(config.state / "jobs" / f".{config.target}.lock", fact=fact)
 
 
 def _job(config: Config, views: list[View], window: tuple[int, int] | None) -> Path:
@@ -96,12 +105,12 @@ def _dbt_instant(at_us: int) -> str:
 
 
 def failure(run: DbtRun) -> SkewlessError:
-    """What a failed dbt run says: the refusal that our macros relayed, else SK512 with dbt's words."""
-    found = relayed(run)
+    """What a failed dbt run says: the error that is known for it, else SK512 with dbt's words."""
+    found = known_failure(run)
     if found:
         return found
     failures = run.failures()
-    detail = "\n".join(f"{node.split('.')[-1]}: {message}" for node, message in failures[:3]) or "\n".join(run.lines[-12:])
+    detail = "\n".join(f"{node.split('.')[-1]}: {message}" for node, message in failures[:3]) or words(run.lines)
     name = failures[0][0].split(".")[-1] if failures else "a model"
     hint = "Fix it and run this again; finished windows stay."
     return SkewlessError("SK512", f"dbt failed on {name}", detail=detail, hint=hint)
