@@ -138,6 +138,8 @@ class Session:
             raise self._gone() from None
         reply = self._read(ANSWER_SECONDS_MAX)
         assert reply["id"] == self._number, reply
+        if reply.get("error", {}).get("kind") == "inside":      # the JVM is gone, or nobody knows in which state it is
+            raise self._gone(short(reply["error"]["message"]))
         return reply
 
     def _read(self, seconds: float) -> dict[str, Any]:
@@ -176,8 +178,6 @@ def _result(raw: dict[str, Any], sql: str) -> Result | SkewlessError:
 
 
 def _refusal(error: dict[str, Any], sql: str) -> SkewlessError:
-    if error["kind"] == "inside":
-        return SkewlessError("SK926", "the Flink session failed", detail=short(error["message"]))
     code, what = ("SK802", "a job failed on Flink") if error["kind"] == "job" else ("SK801", "Flink refuses a statement")
     return SkewlessError(code, f"{what}: {short(error['message'])}", detail=sql)
 

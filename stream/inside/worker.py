@@ -1,6 +1,6 @@
 """worker.py SETTINGS: one Flink (a JVM with a mini cluster), driven by JSON lines on stdin, answered by JSON lines on stdout.
 
-SETTINGS is a JSON object: java, class_path, heap_megabytes, slots, folder (logs go there; removed by the caller).
+SETTINGS is a JSON object: java, class_path, heap_megabytes, slots, folder (logs and rows go there; removed at the end).
 
 Requests, each with an `id` that its answer repeats:
   {"op": "run", "statements": [SQL], "queries": [SQL], "parallelism": 1, "options": {}, "out": FOLDER}
@@ -20,6 +20,8 @@ import json
 import logging
 import os
 import queue
+import re
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -45,6 +47,7 @@ JOB = {
     "pipeline.auto-watermark-interval": "1 ms",     # a bounded source is read faster than the default of 200 ms ticks
     "table.exec.source.idle-timeout": "0 ms",
 }
+SET = re.compile(r"^\s*SET\s+'((?:[^']|'')+)'\s*=\s*'((?:[^']|'')*)'\s*$", re.IGNORECASE)
 LOG4J = """rootLogger.level = WARN
 rootLogger.appenderRef.file.ref = File
 appender.file.name = File
@@ -120,7 +123,11 @@ class Flink:
         tables = api.TableEnvironment.create(mode.withConfiguration(self.configuration({**self.job, **options})).build())
         for index, statement in enumerate(statements):
             try:
-                finished(tables.executeSql(statement))
+                setting = SET.match(statement)
+                if setting:         # SQL clients understand it, a table environment does not
+                    tables.getConfig().set(setting[1].replace("''", "'"), setting[2].replace("''", "'"))
+                else:
+                    finished(tables.executeSql(statement))
             except Exception as error:
                 raise Failure("statement", reason(error), index=index) from None
         return tables
@@ -175,11 +182,9 @@ class Flink:
     def explain(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to `explain`: the optimized plan with the changelog mode of each operator."""
         tables = self.tables(request.get("options", {}), request["statements"])
-        api = self.flink.table.api
-        details = self.gateway.new_array(api.ExplainDetail, 1)
-        details[0] = api.ExplainDetail.CHANGELOG_MODE
+        sql = re.sub(r"^\s*EXECUTE\s+(?=STATEMENT\s+SET\b)", "", request["sql"], flags=re.IGNORECASE)
         try:
-            return {"plan": tables.explainSql(request["sql"], api.ExplainFormat.TEXT, details)}
+            return {"plan": tables.executeSql(f"EXPLAIN CHANGELOG_MODE {sql}").collect().next().getField(0)}
         except Exception as error:
             raise Failure("query", reason(error)) from None
 
@@ -252,9 +257,11 @@ def serve(flink: Flink, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
 class Lifeline:
     """Reads the requests; the end of stdin is the end of everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
         self.requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.jvm: Any = None
+        self._ending = threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -263,16 +270,18 @@ class Lifeline:
         self.end(1)
 
     def end(self, code: int) -> None:
-        """Kills the JVM, which holds nothing that anybody needs, and leaves."""
+        """Kills the JVM, which holds nothing that anybody needs, removes the files, and leaves."""
+        self._ending.acquire()      # the other thread may be here already; it leaves for both
         if self.jvm is not None:
             self.jvm.kill()
             self.jvm.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
         os._exit(code)
 
 
 def main(settings: dict[str, Any]) -> None:
     logging.disable(logging.CRITICAL)                 # py4j logs refused connections with their stack
-    lifeline = Lifeline()
+    lifeline = Lifeline(settings["folder"])
     try:
         flink = Flink(settings, lifeline)
     except Exception as error:
@@ -283,7 +292,10 @@ def main(settings: dict[str, Any]) -> None:
         return
     version = flink.flink.runtime.util.EnvironmentInformation.getVersion()
     answer({"ready": {"flink": version, "java": flink.java.System.getProperty("java.version"), "jvm_pid": flink.process.pid}})
-    serve(flink, lifeline.requests)
+    try:
+        serve(flink, lifeline.requests)
+    except BrokenPipeError:         # nobody listens any more
+        lifeline.end(1)
     lifeline.end(0)
 
 
