@@ -61,6 +61,7 @@ CODES: dict[str, str] = {
     "SK225": "a window relation that does not fit its input",
     "SK240": "a length given to a window macro is none, or does not fit the other lengths",
     "SK241": "digits given to a macro are not 0 to 9",
+    "SK242": "models that `skewless fix` changed did not compile as expected; their files are as they were",
     # SK25x: plan and apply
     "SK250": "a snapshot of the registry does not parse, or has another format",
     "SK251": "nothing is applied yet",
@@ -134,6 +135,8 @@ CODES: dict[str, str] = {
     "SK820": "a part of a query has no form in the engine it is lowered to",
     "SK821": "a combination of clauses has no form in the engine it is lowered to",
     "SK822": "a column of a query cannot become its declared type",
+    "SK823": "two relations that a view reads share a name",
+    "SK824": "SQL is asked for of an engine that does not exist",
     # SK9xx: environment
     "SK910": "dbt is not installed in this environment",
     "SK911": "a dbt command failed",

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("skewless.cli.init", "Start a feature project here: dbt project, profile, skewless.yml, one example view."),
     "adopt": ("skewless.cli.adopt", "Write the skewless block and a typed contract for an existing dbt model."),
     "check": ("skewless.cli.check", "Report everything that is wrong with the definitions, all at once."),
+    "fix": ("skewless.cli.fix", "Write the SQL of views in the form that every engine answers alike."),
     "plan": ("skewless.cli.plan", "Show the difference between the dbt project and the registry."),
     "apply": ("skewless.cli.apply", "Apply exactly the plan that was shown, and publish the snapshot."),
     "materialize": ("skewless.cli.materialize", "Run dbt over a window, with progress, then push what it wrote."),

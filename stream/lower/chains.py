@@ -125,7 +125,7 @@ def _levels(c: _Chain, source: str) -> str:
     p = c.p
     inside = {name: c.inside(node) for level in c.levels.values() for name, (_, node) in level.functions.items()}
     base = [
-        f"{p.name(table) + '.' if table else ''}{p.name(name)} AS {p.name(alias)}" for (table, name), alias in c.columns.items()
+        f"{p.column(table, name)} AS {p.name(alias)}" for (table, name), alias in c.columns.items()
     ]
     passed = [p.name(alias) for alias in c.columns.values()]
     text = "SELECT\n" + ",\n".join(indent(b) for b in base) + source

@@ -15,7 +15,7 @@ _SIGNS = {
 
 @prints(exp.Column, args="this table db catalog")
 def column(p: Printer, node: exp.Column) -> str:
-    return f"{p.name(node.table)}.{p.name(node.name)}" if node.table else p.name(node.name)
+    return p.column(node.table, node.name)
 
 
 @prints(exp.Literal)
@@ -142,7 +142,8 @@ def _not_null(p: Printer, node: exp.Expr) -> str:
 @prints(exp.And, exp.Or)
 def logic(p: Printer, node: exp.Connector) -> str:
     kind, absorbed = type(node), "TRUE" if isinstance(node, exp.And) else "FALSE"
-    parts = [text for text in (p.operand(part) for part in _chain(node, kind)) if text != absorbed]
+    texts = ((part, p.text(part)) for part in _chain(node, kind))
+    parts = [f"({text})" if isinstance(part.unnest(), exp.Connector) else text for part, text in texts if text != absorbed]
     if len(parts) < 2:
         return parts[0] if parts else absorbed
     return Infix(f" {'AND' if kind is exp.And else 'OR'} ".join(parts))

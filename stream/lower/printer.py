@@ -48,13 +48,14 @@ def prints(*nodes: type[exp.Expr], args: str = "this expression") -> Callable[[F
 class Printer:
     """Prints the nodes of one query for one engine. `tables`: relation as written, lower case -> the name that is printed.
 
-    `ctes` and `rowtimes` hold, for relations of WITH and for inputs, the event times that Flink orders by another column.
+    `qualifiers`: relations of the SELECT being printed whose printed name is another one. `ctes` and `rowtimes` hold, for relations of WITH and for inputs, the event times that Flink orders by another column.
     """
 
     def __init__(self, engine: Engine, tables: dict[str, str] | None = None) -> None:
         self.engine: Engine = engine
         self.tables = tables or {}
         self.ctes: dict[str, dict[str, str]] = {}
+        self.qualifiers: dict[str, str] = {}
         self.hoisted: list[tuple[str, str]] = []
         self.rowtimes: dict[str, dict[str, str]] = {}
         self._hoists = 0
@@ -104,6 +105,10 @@ class Printer:
         """A quoted identifier, lower case: the warehouses ignore case, Flink does not."""
         return self.exact(name.lower())
 
+    def column(self, table: str, name: str) -> str:
+        """A column of a relation, by the name under which that is printed."""
+        return f"{self.name(self.qualifiers.get(table.lower(), table))}.{self.name(name)}" if table else self.name(name)
+
     def exact(self, name: str) -> str:
         """A quoted identifier as it is."""
         mark = "`" if self.flink else '"'
@@ -133,9 +138,9 @@ class Printer:
     @contextmanager
     def names_of(self, node: exp.Expr) -> Iterator[None]:
         """Inside, the names of a query's WITH are known; after it, those of the queries around it."""
-        before = dict(self.ctes)
+        before = dict(self.ctes), dict(self.qualifiers)
         yield
-        self.ctes = before
+        self.ctes, self.qualifiers = before
 
     def hoist(self, prefix: str, text: str) -> str:
         """The quoted name of a query that the SELECT being printed puts in its WITH."""

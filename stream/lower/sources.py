@@ -120,8 +120,10 @@ def _table(p: Printer, node: exp.Table) -> tuple[str, dict[str, str]]:
     rowtimes = p.ctes.get(parts[0]) if len(parts) == 1 else None
     name = parts[0] if rowtimes is not None else p.table(parts)
     alias = node.args.get("alias")
-    written = aliased(p, alias) if alias is not None and alias.name else p.name(node.name)
     text = p.name(name) if rowtimes is not None else p.exact(name)
+    written = aliased(p, alias) if alias is not None and alias.name else text
+    if written == text and name != parts[-1]:
+        p.qualifiers[parts[-1]] = name
     if rowtimes is None:
         rowtimes = p.rowtimes.get(name, {})
     return (text if text == written else f"{text} AS {written}"), rowtimes
