@@ -30,7 +30,7 @@ def typed(expression: str) -> Value:
 
 
 @pytest.mark.parametrize(("expression", "type_"), [
-    ("small + 1", "int32"), ("small * 1000000000", "int64"), ("cast(i as bigint) + 1", "int64"), ("price * 2", "decimal(11,2)"),
+    ("small + 1", "int32"), ("small * 1000000000", "int64"), ("cast(i as bigint) + 1", "int64"), ("price * 2", "decimal(18,2)"),
     ("price + 1.505", "decimal(12,3)"), ("cast(i as double) / 3", "float64"), ("i // 3", "int32"), ("s || 'x'", "string"),
     ("case when b then 1 else 2.5 end", "decimal(2,1)"), ("coalesce(i, 0)", "int32"), ("date_trunc('day', ts)", "timestamp"),
     ("extract(hour from ts)", "int64"), ("cast(ts as date)", "date"), ("i > 3", "bool"), ("greatest(i, 5)", "int32"),

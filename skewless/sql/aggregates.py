@@ -104,7 +104,7 @@ def total(t: Typer, node: exp.Expr) -> Value:
         t.hit("agg.plain", node)
         return Value(Type("decimal", 38, inner.type.scale), lo=max(lo, top[0]), hi=min(hi, top[1]))
     if fits(known, INT64):
-        t.hit("agg.plain", node)
+        t.hit("agg.plain" if inner.type == INT64 else "agg.sum_int", node)
         return known
     t.hit("agg.sum_wide", node)
     return Value(INT64)

@@ -67,9 +67,21 @@ def target_type(to: exp.DataType) -> Type:
 
 
 def parameters(to: exp.DataType) -> list[int]:
-    """The numbers in the parentheses of a type; none for those that the parser put in by itself (they have no place)."""
-    given = [p for p in to.expressions if isinstance(p, exp.DataTypeParam) and p.name.isdigit()]
-    return [int(p.name) for p in given if to.this != exp.DType.DECIMAL or "start" in p.this.meta or not to.meta.get("written")]
+    """The numbers in the parentheses of a type."""
+    return [int(p.name) for p in to.expressions if isinstance(p, exp.DataTypeParam) and p.name.isdigit()]
+
+
+_WRITTEN = re.compile(r"[\s)]*(?:\bas\b|::)\s*([a-z_]+)\s*(\(\s*\d+\s*(?:,\s*\d+\s*)?\))?", re.IGNORECASE)
+
+
+def written_type(sql: str, node: exp.Expr) -> tuple[str, str]:
+    """The type of a CAST as the text spells it, in lower case, and its parameters: ("varchar", "(3)"). Empty if not there.
+
+    The reader drops the length of a varchar and gives DECIMAL the parameters that DuckDB would.
+    """
+    ends = [n.meta["end"] for n in node.this.walk() if "end" in n.meta]
+    found = _WRITTEN.match(sql, max(ends) + 1) if ends else None
+    return (found[1].lower(), found[2] or "") if found else ("", "")
 
 
 @handles(exp.TryCast)
@@ -89,13 +101,14 @@ def cast(t: Typer, node: exp.Expr) -> Value:
         return Value(to)
     rule = _rule(t, node, inner, to)
     t.hit(rule, node)
-    if node.args["to"].this == exp.DType.DECIMAL and not parameters(node.args["to"]):
+    written, length = written_type(t.reading.sql, node)
+    if written in ("decimal", "numeric", "dec") and not length or to.name == "decimal" and not parameters(node.args["to"]):
         t.hit("cast.decimal_bare", node)
     return _result(node, inner, to, rule)
 
 
 def _rule(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
-    if inner.type.name == "null" or inner.type == to and not parameters(node.args["to"]):
+    if inner.type.name == "null" or inner.type == to and to != STRING and not parameters(node.args["to"]):
         return "type.float32" if to == FLOAT32 and inner.type.name == "null" else "cast.plain"
     if to == FLOAT32:
         return "cast.float32"
@@ -165,9 +178,12 @@ def _from_instant(node: exp.Expr, inner: Value, to: Type) -> str:
 
 def _from_text(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
     if to == STRING:
-        if node.args["to"].this in (exp.DType.CHAR, exp.DType.BPCHAR):
+        written, length = written_type(t.reading.sql, node)
+        if written in ("char", "bpchar", "character"):
             return "cast.char"
-        return "cast.text_length" if parameters(node.args["to"]) else "cast.plain"
+        digits = re.findall(r"\d+", length) or parameters(node.args["to"])
+        node.meta["length"] = int(digits[0]) if digits else None
+        return "cast.text_length" if digits else "cast.plain"
     if isinstance(inner.constant, str):
         return "cast.plain" if _constant_reads(inner.constant, to) else "cast.text_format"
     if to.name in INT_BITS:
@@ -201,6 +217,8 @@ def _constant_reads(text: str, to: Type) -> bool:
 
 def _result(node: exp.Expr, inner: Value, to: Type, rule: str) -> Value:
     known = Value(to, nullable=inner.nullable or rule in ("cast.int_range", "cast.text_int"))
+    if inner.type.name == "null":
+        return replace(known, lo=0, hi=0) if known.is_exact else known   # NULL has no range: it widens none
     if isinstance(inner.constant, str):
         known = replace(
             known,
@@ -222,8 +240,8 @@ def _result(node: exp.Expr, inner: Value, to: Type, rule: str) -> Value:
         return replace(known, lo=max(bounds[0], limits[0]), hi=min(bounds[1], limits[1]), nonzero=zero_kept)
     if to == FLOAT64 and inner.is_number:
         fraction = number(node.this)
-        lo = 0 if inner.lo is not None and inner.lo >= 0 else None
-        return replace(known, lo=lo, nonzero=inner.never_zero() or bool(fraction), constant=inner.constant)
+        lo, hi = (fraction, fraction) if fraction is not None else (inner.lo, inner.hi)
+        return replace(known, lo=lo, hi=hi, nonzero=inner.never_zero() or bool(fraction), constant=inner.constant)
     return known
 
 

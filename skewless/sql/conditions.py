@@ -133,7 +133,7 @@ def exists(t: Typer, node: exp.Expr) -> Value:
 
 @handles(exp.Subquery)
 def scalar(t: Typer, node: exp.Expr) -> Value:
-    inner = t.subquery(node.this)
+    inner = t.subquery(node.this, scalar=True)
     t.hit("query.plain", node)
     return replace(inner.columns[0].value, nullable=True) if len(inner.columns) == 1 else UNKNOWN_VALUE
 

@@ -78,7 +78,7 @@ class Reading:
 class Typer:
     """Infers values inside one SELECT. The value of a node is kept in `node.meta["value"]`, its rules in `node.meta["rules"]`."""
 
-    def __init__(self, reading: Reading, scope: Scope, subquery: Callable[[exp.Expr, Scope, Reading], Relation]) -> None:
+    def __init__(self, reading: Reading, scope: Scope, subquery: Callable[[exp.Expr, Scope, Reading, bool], Relation]) -> None:
         self.reading, self.scope = reading, scope
         self._subquery = subquery
         self.facts: list[tuple[str, str]] = []
@@ -86,9 +86,9 @@ class Typer:
         self.windows: dict[str, exp.Window] = {}
         self.over: exp.Window | None = None
 
-    def subquery(self, query: exp.Expr) -> Relation:
-        """The relation of a subquery that may refer to this SELECT's columns."""
-        return self._subquery(query, self.scope, self.reading)
+    def subquery(self, query: exp.Expr, *, scalar: bool = False) -> Relation:
+        """The relation of a subquery that may refer to this SELECT's columns. `scalar`: it stands for one value."""
+        return self._subquery(query, self.scope, self.reading, scalar)
 
     def value(self, node: exp.Expr) -> Value:
         """The value of an expression; rules that it meets are recorded."""
@@ -99,6 +99,10 @@ class Typer:
             known = handler(self, node)
         known = self._with_facts(node, known)
         node.meta["value"] = known
+        instead = node.meta.pop("instead", None)
+        if instead is not None:   # the canonical form depends on the types
+            instead.meta.update(node.meta)
+            node.replace(instead)
         return known
 
     def _not_listed(self, node: exp.Expr) -> Value:
@@ -250,7 +254,7 @@ def bare(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def number(node: exp.Expr) -> float | int | None:
+def number(node: exp.Expr) -> int | Fraction | None:
     """The number that a literal, a negated literal or a cast literal says, else None."""
     if isinstance(node, (exp.Paren, exp.Cast)):
         return number(node.this)
@@ -262,7 +266,7 @@ def number(node: exp.Expr) -> float | int | None:
             exact = Fraction(node.name)
         except ValueError:
             return None
-        return int(exact) if exact.denominator == 1 else exact  # type: ignore[return-value]
+        return int(exact) if exact.denominator == 1 else exact
     return None
 
 

@@ -23,8 +23,8 @@ from skewless.sql.value import (
     UNKNOWN_VALUE,
     Number,
     Value,
-    as_decimal,
     common,
+    stored_as,
     type_bounds,
 )
 from skewless.types import Type
@@ -117,7 +117,9 @@ def add(t: Typer, node: exp.Expr) -> Value:
         return _float_result(t, node, left, right, nullable)
     if NULL in (left.type, right.type):
         return replace(left if right.type == NULL else right, nullable=True)
-    bounds = _combined(node, left, right)
+    a, b = left.bounds(), right.bounds()
+    assert a and b
+    bounds = _combined(node, a, b)
     if left.is_int and right.is_int:
         return _exact(t, node, common(left.type, right.type, []), bounds, nullable, "arith.overflow_int")
     return _decimal_result(t, node, left, right, bounds, nullable)
@@ -131,13 +133,23 @@ def _float_result(t: Typer, node: exp.Expr, left: Value, right: Value, nullable:
         t.hit("arith.literal_exponent", node)
     else:
         t.hit("arith.plain", node)
-    floor = 0 if isinstance(node, (exp.Add, exp.Mul)) and all(v.lo is not None and v.lo >= 0 for v in (left, right)) else None
-    return Value(FLOAT64, nullable=nullable, lo=floor)
+    lo, hi = _float_bounds(node, left, right)
+    if isinstance(node, (exp.Add, exp.Mul)) and all(v.lo is not None and v.lo >= 0 for v in (left, right)):
+        lo = max(lo or 0, 0)
+    return Value(FLOAT64, nullable=nullable, lo=lo, hi=hi)
 
 
-def _combined(node: exp.Expr, left: Value, right: Value) -> tuple[Number, Number]:
-    a, b = left.bounds(), right.bounds()
-    assert a and b
+def _float_bounds(node: exp.Expr, left: Value, right: Value) -> tuple[Number | None, Number | None]:
+    """The range of a result in floating point, with room for its rounding; None where a side has no range."""
+    a, b = (v.bounds() or (v.lo, v.hi) for v in (left, right))
+    if None in a or None in b:
+        return None, None
+    lo, hi = _combined(node, (a[0], a[1]), (b[0], b[1]))   # type: ignore[arg-type]
+    room = max(abs(Fraction(lo)), abs(Fraction(hi))) / 2**50
+    return lo - room, hi + room
+
+
+def _combined(node: exp.Expr, a: tuple[Number, Number], b: tuple[Number, Number]) -> tuple[Number, Number]:
     if isinstance(node, exp.Add):
         return a[0] + b[0], a[1] + b[1]
     if isinstance(node, exp.Sub):
@@ -170,25 +182,33 @@ def _exact(t: Typer, node: exp.Expr, type_: Type, bounds: tuple[Number, Number],
 
 
 def _decimal_result(t: Typer, node: exp.Expr, left: Value, right: Value, bounds: tuple[Number, Number], nullable: bool) -> Value:
-    a, b = as_decimal(left), as_decimal(right)
-    if isinstance(node, exp.Mul):
-        precision, scale = a.precision + b.precision, a.scale + b.scale
-        if precision + 1 > 38:
-            t.hit("arith.decimal_38", node, digits=str(precision + 1))
-            return UNKNOWN_VALUE
-        if precision > 18 and a.precision <= 18 and b.precision <= 18:
-            t.hit("arith.decimal_18", node, digits=str(precision))
-        else:
-            t.hit("arith.plain", node)
-        return Value(Type("decimal", precision, scale), nullable=nullable, lo=bounds[0], hi=bounds[1])
-    scale = max(a.scale, b.scale)
-    digits = len(str(max(abs(int(bounds[0])), abs(int(bounds[1])))))
-    if digits + scale > 38:
-        t.hit("arith.decimal_38", node, digits=str(digits + scale))
+    a, b = stored_as(left), stored_as(right)
+    product = isinstance(node, exp.Mul)
+    scale = a.scale + b.scale if product else max(a.scale, b.scale)
+    precision = a.precision + b.precision if product else max(a.precision - a.scale, b.precision - b.scale) + scale + 1
+    used = len(str(max(abs(int(bounds[0])), abs(int(bounds[1]))))) + scale
+    if scale > 38 or used > 38 or _cuts_scale(node, scale, product):
+        t.hit("arith.decimal_38", node, digits=str(max(used, precision)))
         return UNKNOWN_VALUE
-    t.hit("arith.plain", node)
-    precision = min(38, max(a.precision - a.scale, b.precision - b.scale) + scale + 1)
-    return Value(Type("decimal", precision, scale), nullable=nullable, lo=bounds[0], hi=bounds[1])
+    narrow = product and max(a.precision, b.precision) <= 18   # DuckDB keeps such a product within 18 digits
+    t.hit("arith.decimal_18" if narrow and used > 18 else "arith.plain", node, digits=str(used))
+    precision = min(precision, 18 if narrow and used <= 18 else 38)
+    return Value(Type("decimal", max(scale, precision), scale), nullable=nullable, lo=bounds[0], hi=bounds[1])
+
+
+def _cuts_scale(node: exp.Expr, scale: int, product: bool) -> bool:
+    """Whether Flink would drop digits after the point: beyond 38 digits it keeps the whole part, and 6 of the fraction."""
+    (left, left_scale), (right, right_scale) = (_flink_digits(side) for side in (node.this, node.args["expression"]))
+    whole = left + right + 1 - scale if product else max(left - left_scale, right - right_scale) + 1
+    node.meta["flink_digits"] = min(38, whole + scale)
+    return whole + scale > 38 and max(38 - whole, min(scale, 6)) < scale
+
+
+def _flink_digits(node: exp.Expr) -> tuple[int, int]:
+    """Precision and scale that Flink gives an operand: one digit more than DuckDB for each operation."""
+    inner = node.unnest()
+    type_ = stored_as(inner.meta["value"])
+    return inner.meta.get("flink_digits", type_.precision), type_.scale
 
 
 @handles(exp.Div, exp.IntDiv)
@@ -199,6 +219,8 @@ def divide(t: Typer, node: exp.Expr) -> Value:
     if FLOAT32 in (left.type, right.type):
         t.hit("type.float32", node)
     whole = isinstance(node, exp.IntDiv) or t.reading.dialect == "postgres" and left.is_int and right.is_int
+    if whole and isinstance(node, exp.Div):
+        node.meta["instead"] = exp.IntDiv(this=node.this.copy(), expression=node.expression.copy())
     if not (left.is_float or right.is_float) and not whole:
         inside = node.parent
         while isinstance(inside, exp.Paren):
@@ -287,7 +309,10 @@ def whole(t: Typer, node: exp.Expr) -> Value:
         assert bounds
         return Value(Type("decimal", min(38, inner.type.precision - inner.type.scale + 1), 0), nullable=inner.nullable,
                      lo=bounds[0] // 1, hi=-(-bounds[1] // 1))
-    return replace(inner, type=FLOAT64, constant=None) if inner.is_float else replace(inner, constant=None)
+    if not inner.is_float:
+        return replace(inner, constant=None)
+    lo, hi = (None if v is None else v // 1 if isinstance(node, exp.Floor) else -(-v // 1) for v in (inner.lo, inner.hi))
+    return Value(FLOAT64, nullable=inner.nullable, lo=lo, hi=hi)
 
 
 @handles(exp.Round, exp.Trunc)

@@ -7,6 +7,7 @@ from functools import cache
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.tokens import Token, TokenType
 
 from skewless.errors import SkewlessError
 
@@ -113,12 +114,22 @@ def extent(sql: str, node: exp.Expr, dialect: str) -> tuple[int, int] | None:
             if left < 0 or right >= len(tokens):
                 continue
             start, end = tokens[left].start, tokens[right].end + 1
-            if _reads_as(sql[start:end], dialect) == wanted:
+            if _is_balanced(tokens[left:right + 1]) and _reads_as(sql[start:end], dialect) == wanted:
                 return start, end
     return None
 
 
 _REACH = 24   # how many tokens around a node's places are tried
+
+
+def _is_balanced(tokens: list[Token]) -> bool:
+    """Whether each parenthesis has its other half; the parser takes a CAST that is not closed for a whole one."""
+    depth = 0
+    for token in tokens:
+        depth += 1 if token.token_type == TokenType.L_PAREN else -1 if token.token_type == TokenType.R_PAREN else 0
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _plain(node: exp.Expr) -> str:

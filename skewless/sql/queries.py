@@ -269,13 +269,13 @@ class _Select:
             group.set("expressions", keys)
         group.set("expressions", [self._group_key(e) for e in group.expressions])
         for key in group.expressions:
+            if isinstance(key, (exp.GroupingSets, exp.Rollup, exp.Cube)):
+                for column in key.find_all(exp.Column):
+                    self.t.value(column)
+                continue
             value = self.t.value(key)
             if value.is_float and not aggregates._normalised(key):
                 self.t.hit("group.float_zero", key)
-        for name in ("grouping_sets", "rollup", "cube"):
-            for item in group.args.get(name) or ():
-                for column in item.find_all(exp.Column):
-                    self.t.value(column)
         self.t.hit("group.plain", group)
         return group if isinstance(group, exp.Group) else None
 
@@ -315,7 +315,7 @@ class _Select:
             self._stream(grouped, distinct)
 
     def _stream(self, grouped: exp.Group | None, distinct: exp.Expr | None) -> None:
-        keys = [k.meta["value"] for k in grouped.expressions] if grouped is not None else []
+        keys = [k.meta["value"] for k in grouped.expressions if "value" in k.meta] if grouped is not None else []
         if grouped is not None and not any(k.cut for k in keys):
             self.t.hit("stream.update", grouped)
         if distinct is not None and not any(w for w in self.node.find_all(exp.Window)):
@@ -366,7 +366,7 @@ class _Select:
         out = []
         if grouped is not None:
             keys = [self.t.text(k).lower() for k in grouped.expressions]
-            if all(k in texts_ for k in keys) and not any(grouped.args.get(n) for n in ("grouping_sets", "rollup", "cube")):
+            if all(k in texts_ for k in keys):
                 out.append(frozenset(texts_[k] for k in keys))
         else:
             out += [frozenset(kept[c] for c in key) for key in self.scope.unique if all(c in kept for c in key)]

@@ -172,7 +172,8 @@ def _cast_floor(node: exp.Expr, dialect: str) -> exp.Expr:
     bits = INT_BITS.get(value_of(node).type.name, 63)
     if bits < 63:
         text = f"CASE WHEN _x_ >= {-(2 ** bits)} AND _x_ <= {2 ** bits - 1} THEN {text} END"
-    return form(text, x=node.this)
+    x = form("CAST(_x_ AS DOUBLE)", x=node.this) if value_of(node.this).type.name == "float32" else node.this
+    return form(text, x=x)
 
 
 @rewrites("cast_round")
@@ -208,9 +209,9 @@ def _bool_text(node: exp.Expr, dialect: str) -> exp.Expr:
 
 
 @rewrites("text_substring")
-def _text_substring(node: exp.Expr, dialect: str) -> exp.Expr:
-    length = node.args["to"].expressions[0].name
-    return form(f"SUBSTRING(_x_, 1, {length})", x=node.this)
+def _text_substring(node: exp.Expr, dialect: str) -> exp.Expr | None:
+    length = node.meta.get("length")
+    return form(f"SUBSTRING(_x_, 1, {length})", x=node.this) if length else None
 
 
 @rewrites("guard_text_int")
@@ -384,10 +385,10 @@ def _avg_exact(node: exp.Expr, dialect: str) -> exp.Expr:
 def _variance_exact(node: exp.Expr, dialect: str) -> exp.Expr:
     x = node.this
     n = _over(node, form("COUNT(_x_)", x=x))
-    squares = _over(node, form("SUM(CAST(_x_ AS BIGINT) * CAST(_x_ AS BIGINT))", x=x))
+    squares = _over(node, form("SUM(CAST(CAST(_x_ AS BIGINT) * CAST(_x_ AS BIGINT) AS DECIMAL(20, 0)))", x=x))
     total = _over(node, form("SUM(CAST(_x_ AS BIGINT))", x=x))
     text = (
-        "CAST(CAST(CAST(_n_ AS DECIMAL(10, 0)) * CAST(_q_ AS DECIMAL(19, 0)) AS DECIMAL(38, 0)) - "
+        "CAST(CAST(CAST(_n_ AS DECIMAL(10, 0)) * CAST(_q_ AS DECIMAL(28, 0)) AS DECIMAL(38, 0)) - "
         "CAST(CAST(_t_ AS DECIMAL(19, 0)) * CAST(_t_ AS DECIMAL(19, 0)) AS DECIMAL(38, 0)) AS DOUBLE) / "
         "NULLIF(CAST(_n_ * _n_ AS DOUBLE), CAST(0 AS DOUBLE))"
     )

@@ -7,6 +7,10 @@ from skewless.sql.rule import Rule
 WINDOWS: tuple[Rule, ...] = (
     Rule("agg.plain", "allow", "",
          "COUNT, COUNT(DISTINCT x), MIN and MAX of numbers and instants, SUM of integers and decimals, FILTER in GROUP BY"),
+    Rule("agg.sum_int", "lower", "SK207",
+         "SUM of INTEGER and SMALLINT",
+         message="{x} is a BIGINT",
+         fact="SUM(INT) is INT in Flink and wraps round, BIGINT in Postgres, HUGEINT in DuckDB: the argument is widened."),
     Rule("agg.sum_wide", "fix", "SK207",
          "SUM of integers that may leave their type",
          message="{x} may overflow",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 from sqlglot import exp
 
@@ -73,7 +74,7 @@ def interval(t: Typer, node: exp.Expr) -> Value:
     return Value(INTERVAL, nullable=False)
 
 
-def _long(unit: str, amount: float) -> bool:
+def _long(unit: str, amount: int | Fraction) -> bool:
     return amount >= 100 and unit in ("DAY", "HOUR", "MINUTE", "SECOND", "MONTH", "YEAR")
 
 

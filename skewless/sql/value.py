@@ -115,6 +115,12 @@ def as_decimal(value: Value) -> Type:
     return Type("decimal", max(1, len(str(max(abs(int(lo)), abs(int(hi)))))), 0)
 
 
+def stored_as(value: Value) -> Type:
+    """The decimal that engines take an exact value for in arithmetic with decimals: integers by their type, not their range."""
+    digits = {"int16": 5, "int32": 10, "int64": 19}
+    return value.type if value.is_decimal else Type("decimal", digits.get(value.type.name, 19), 0)
+
+
 UNKNOWN_VALUE = Value(UNKNOWN)
 
 

@@ -59,6 +59,8 @@ def window(t: Typer, node: exp.Expr) -> Value:
     before, t.over = t.over, node
     known = _function(t, node, function, over)
     t.over = before
+    if isinstance(function, exp.Count) and isinstance(function.this, exp.Star):
+        known = replace(known, nonzero=True)   # frames end at the current row, which counts; others are refused
     if not t.hits_refuse(node):
         _frame(t, node, function, over, order)
     return replace(known, event_time=False, cut=False)
