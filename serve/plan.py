@@ -236,7 +236,7 @@ def instant_text(at_us: int) -> bytes:
 def _quoter(type_text: str) -> Callable[[bytes], bytes]:
     """What makes strings of an int64's (or an array's) JSON text."""
     if parse_type(type_text).array:
-        return lambda text: text if text == b"null" else orjson.dumps(
+        return lambda text: text if text[:1] != b"[" else orjson.dumps(
             [None if item is None else str(item) for item in orjson.loads(text)]
         )
     return lambda text: text if text == b"null" or text[:1] == b'"' else b'"' + text + b'"'

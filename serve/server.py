@@ -11,12 +11,14 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.serve.app import create_app
+from skewless.serve.workers import Workers, cores, shares
 
 KEEP_ALIVE_S = 75
 DRAIN_S = 10
@@ -44,23 +46,39 @@ class Server(uvicorn.Server):
 
 
 def run(
-    config: Config, *, host: str | None = None, port: int | None = None, insecure: bool = False,
+    config: Config, *, host: str | None = None, port: int | None = None, insecure: bool = False, workers: int = 0,
     on_ready: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is in flight (at most DRAIN_S) and returns.
 
-    Port 0 takes a free one; `on_ready` gets the URL once requests are answered. Raises SK451 for an address beyond loopback
-    without `insecure`, SK452 when the port is taken.
+    Port 0 takes a free one; `on_ready` gets the URL once requests are answered. `workers` 0: serve.workers, else one for each
+    processor, and one alone beside the embedded store. Raises SK451 for an address beyond loopback without `insecure`, SK452
+    when the port is taken.
     """
     host = config.serve.host if host is None else host
     port = config.serve.port if port is None else port
     listener = listen(host, port, insecure=insecure)
     name, bound = listener.getsockname()[:2]
     url = f"http://[{name}]:{bound}" if ":" in name else f"http://{name}:{bound}"
-    server = Server(_settings(config), lambda: on_ready(url))
-    with listener:
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.serve([listener]))
+    count = workers or config.serve.workers or (1 if config.online_store.strip() == "embedded" else cores())
+    if count == 1:
+        with listener:
+            answer(config, listener, lambda: on_ready(url))
+    else:
+        Workers(shares(listener, count), partial(answer, config)).run(lambda: on_ready(url))
+
+
+def answer(config: Config, listener: socket.socket, on_ready: Callable[[], None], alive: int = -1) -> None:
+    """One process's serving, until a signal or until `alive` (a descriptor) ends. Raises SK900 when it does not start."""
+    server = Server(_settings(config), on_ready)
+
+    async def serve() -> None:
+        if alive >= 0:
+            asyncio.get_running_loop().add_reader(alive, setattr, server, "should_exit", True)
+        await server.serve([listener])
+
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(serve())
     if not server.started:
         raise SkewlessError("SK900", "the server did not start", hint="The lines above say why.")
 

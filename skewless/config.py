@@ -18,10 +18,11 @@ ENV_PREFIX = "SKEWLESS_"
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the server listens."""
+    """Where the server listens, and with how many processes (0: one for each processor)."""
 
     host: str = "127.0.0.1"
     port: int = 8000
+    workers: int = 0
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -74,9 +74,10 @@ class Valkey:
 class Process:
     """`skewless serve` of a project, and requests to it over one kept connection."""
 
-    def __init__(self, project: Path, log: Path) -> None:
+    def __init__(self, project: Path, log: Path, *options: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "skewless.cli", "serve", "--port", "0", "--project-dir", str(project)],
+            [sys.executable, "-m", "skewless.cli", "serve", "--port", "0", "--project-dir", str(project),
+             *(options or ("--workers", "1"))],
             stdout=subprocess.PIPE, stderr=log.open("w"), text=True, env=ENV,
         )
         self.url = self.process.stdout.readline().strip()
@@ -286,6 +287,41 @@ def test_sigterm_drains_and_ends_with_0(project: Path, valkey: Valkey) -> None:
     assert process.stop() == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", process.port))
+
+
+def test_several_workers_answer_at_one_port_and_outlive_one_another(project: Path, valkey: Valkey) -> None:
+    process = Process(project, project / "workers.log", "--workers", "3")
+    first = children(process.process.pid)
+    assert len(first) == 3
+    os.kill(first[0], signal.SIGKILL)
+    wait_for(lambda: len(set(children(process.process.pid)) - {first[0]}) == 3, 10)
+    for _ in range(12):     # the kernel spreads connections over all of them
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=10)
+        connection.request("POST", "/online-features", BODY)
+        assert connection.getresponse().status == 200
+        connection.close()
+    workers = children(process.process.pid)
+    assert process.stop() == 0
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_workers_end_with_their_parent(project: Path, valkey: Valkey) -> None:
+    process = Process(project, project / "orphans.log", "--workers", "2")
+    workers = children(process.process.pid)
+    process.process.kill()
+    wait_for(lambda: not any(running(pid) for pid in workers), 10)
+    process.stop()
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_refusals_to_listen(project: Path, server: Process) -> None:

@@ -27,6 +27,8 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address; default: serve.host of skewless.yml, 127.0.0.1.")] = "",
     port: Annotated[int, typer.Option("--port", help="Port; 0 takes a free one; default: serve.port.", min=-1, max=65535)] = -1,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback, without any token.")] = False,
+    workers: Annotated[int, typer.Option("--workers", help="Processes; default: serve.workers, else one for each processor, and "
+                                         "one alone beside the embedded store.", min=0, max=256)] = 0,
     project_dir: ProjectDir = "",
     target: Target = "",
 ) -> None:
@@ -44,7 +46,7 @@ def serve(
             say("  " + line.replace("URL", url))
 
     lines = try_these(config)
-    server.run(config, host=host or None, port=None if port < 0 else port, insecure=insecure, on_ready=on_ready)
+    server.run(config, host=host or None, port=None if port < 0 else port, insecure=insecure, workers=workers, on_ready=on_ready)
     say("stopped")
 
 

@@ -1,0 +1,357 @@
+"""Every path gives the same bytes: our own connection, redis-py, and an implementation that makes each reply value by value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+import orjson
+import pytest
+import redis.asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skewless import rows
+from skewless.clock import format_instant
+from skewless.config import Config
+from skewless.registry import snapshot
+from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, View, select
+from skewless.rows.values import json_encoder
+from skewless.serve import create_app
+from skewless.serve.topology import RedisPyStore
+from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, valkey, view, worlds
+
+__all__ = ["valkey"]
+WEEK_US = 7 * 24 * HOUR_US
+
+
+@pytest.fixture(scope="module")
+def module_paths(valkey: str) -> Iterator[tuple[Served, httpx.AsyncClient]]:
+    """The application over our own connection, and a client of the same over redis-py, in one event loop."""
+    served = Served(valkey, "flights.test")
+    other = create_app(
+        Config(project="flights", target="test", online_store=valkey),
+        connect=lambda config: RedisPyStore(redis.asyncio.Redis.from_url(config.online_store)),
+    )
+    life = other.router.lifespan_context(other)
+    served.runner.run(life.__aenter__())
+    served.other = other                                    # type: ignore[attr-defined]
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(other, raise_app_exceptions=False), base_url="http://other")
+    yield served, client
+    served.runner.run(client.aclose())
+    served.runner.run(life.__aexit__(None, None, None))
+    served.close()
+
+
+@pytest.fixture
+def paths(module_paths: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Served, httpx.AsyncClient]:
+    monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(NOW_US))
+    module_paths[0].redis.flushall()
+    return module_paths
+
+
+def publish(paths: tuple[Served, httpx.AsyncClient], registry: Registry) -> None:
+    paths[0].publish(registry)
+    paths[0].runner.run(paths[0].other.state.live.refresh())    # type: ignore[attr-defined]
+
+
+def both(paths: tuple[Served, httpx.AsyncClient], method: str, path: str, **options: Any) -> httpx.Response:
+    """The reply, after a look that both stores gave the same."""
+    served, client = paths
+    first = served.call(method, path, **options)
+    second = served.runner.run(client.request(method, path, **options))
+    assert (first.status_code, first.content, first.headers) == (second.status_code, second.content, second.headers)
+    return first
+
+
+# ---- the naive implementation: one value at a time, by laws 3 and 4 ----
+
+@dataclass
+class Form:
+    compact: bool
+    int64_as_string: bool
+
+
+class Refused(Exception):
+    """The code, and the features that are the reason."""
+
+
+def value_text(type_: str, value: Any, form: Form, *, default: bool = False) -> str:
+    if value is None:
+        return "null"
+    if form.int64_as_string and type_ == "int64":
+        return json.dumps(str(value)) if not isinstance(value, str) else json.dumps(value)
+    if form.int64_as_string and type_ == "array<int64>" and isinstance(value, list):
+        return json.dumps([None if v is None else str(v) for v in value], separators=(",", ":"))
+    return orjson.dumps(value).decode() if default else json_encoder(type_)(value).decode()
+
+
+def one_feature(v: View, f: Feature, raw: bytes | None, form: Form) -> tuple[str, str, str]:
+    """Value, status and detail."""
+    header = rows.read_header(raw) if raw is not None else None
+    if header is None or header.tombstone or header.event_timestamp_us > NOW_US:
+        return value_text(f.type, f.default if v.missing == "default" else None, form, default=True), "missing", ""
+    age = NOW_US - header.event_timestamp_us
+    if any(age > ttl for ttl in (v.ttl_us, f.ttl_us) if ttl is not None):
+        return value_text(f.type, f.default if v.missing == "default" else None, form, default=True), "missing", "expired"
+    stale = v.error_after_us is not None and age > v.error_after_us
+    if stale and v.stale == "default":
+        return value_text(f.type, f.default, form, default=True), "stale", ""
+    value = rows.decode_row(v, raw).values[v.feature_names.index(f.name)]       # type: ignore[arg-type]
+    return value_text(f.type, value, form), "stale" if stale else "null" if value is None else "ok", ""
+
+
+def age_and_time(raw: bytes | None) -> tuple[str, str]:
+    header = rows.read_header(raw) if raw is not None else None
+    if header is None or header.tombstone or header.event_timestamp_us > NOW_US:
+        return "null", "null"
+    return str((NOW_US - header.event_timestamp_us) // 1000), json.dumps(format_instant(header.event_timestamp_us))
+
+
+def key_of(v: View, entities: dict[str, Any]) -> bytes:
+    return rows.row_key("flights.test", v, [rows.parse_key(k.type, entities[k.name]) for k in v.join_keys])
+
+
+def answer(registry: Registry, stored: dict[bytes, bytes], refs: Any, entities: dict[str, Any], form: Form) -> dict[str, Any]:
+    """The parts of one entity's reply, as texts."""
+    selected = select(registry, refs)
+    views = list({item.view.ref: item.view for item in selected}.values())
+    names = [v.name for v in views]
+    labels = {v.ref: v.name if names.count(v.name) == 1 else v.ref for v in views}
+    raws = {v.ref: stored.get(key_of(v, entities)) for v in views}
+    found = {item.name: one_feature(item.view, item.feature, raws[item.view.ref], form) for item in selected}
+    by_view = [item for v in views for item in selected if item.view.ref == v.ref]
+    for status, code, refuses in (("missing", "SK422", lambda v: v.missing == "error"),
+                                  ("stale", "SK423", lambda v: v.stale == "error")):
+        named = [item.name for item in by_view if found[item.name][1] == status and refuses(item.view)]
+        if named:
+            raise Refused(code, named)
+    whole = [item.name for item in by_view if found[item.name][2]]
+    times = {labels[v.ref]: age_and_time(raws[v.ref]) for v in views}
+    gone = {
+        labels[v.ref]: {n: None if us is None else format_instant(us)
+                        for n, us in (("deprecated_at", v.deprecated_at_us), ("sunset_at", v.sunset_at_us))}
+        for v in views if v.deprecated_at_us is not None
+    }
+    return {"found": found, "detail": dict.fromkeys(whole, "expired"), "times": times,
+            "version": {labels[v.ref]: v.version for v in views}, "deprecation": gone}
+
+
+def compact_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def mapping(pairs: Any) -> str:
+    return "{" + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{text}" for name, text in pairs) + "}"
+
+
+def full(a: dict[str, Any], entity_id: str = "") -> str:
+    event = f',"event_timestamp":{list(a["times"].values())[0][1]}' if entity_id else ""
+    head = f'{{"entity_id":{entity_id},' if entity_id else "{"
+    tail = f',"deprecation":{compact_json(a["deprecation"])}' if a["deprecation"] else ""
+    return (
+        f'{head}"features":{mapping((n, f[0]) for n, f in a["found"].items())}{event},"metadata":{{'
+        f'"freshness_ms":{mapping((n, t[0]) for n, t in a["times"].items())},'
+        f'"status":{mapping((n, json.dumps(f[1])) for n, f in a["found"].items())},"detail":{compact_json(a["detail"])},'
+        f'"event_timestamp":{mapping((n, t[1]) for n, t in a["times"].items())},"version":{compact_json(a["version"])}{tail}}}}}'
+    )
+
+
+def compact(a: dict[str, Any]) -> tuple[str, str]:
+    """What comes once, and what comes for each entity."""
+    tail = f',"deprecation":{compact_json(a["deprecation"])}' if a["deprecation"] else ""
+    head = (f'"names":{compact_json(list(a["found"]))},"views":{compact_json(list(a["times"]))},'
+            f'"version":{compact_json(list(a["version"].values()))}{tail}')
+    values, statuses = ",".join(f[0] for f in a["found"].values()), compact_json([f[1] for f in a["found"].values()])
+    body = (f'"values":[{values}],"status":{statuses},"freshness_ms":[{",".join(t[0] for t in a["times"].values())}],'
+            f'"event_timestamp":[{",".join(t[1] for t in a["times"].values())}]')
+    return head, body + (f',"detail":{compact_json(a["detail"])}' if a["detail"] else "")
+
+
+def body_one(a: dict[str, Any], form: Form, entity_id: str = "") -> bytes:
+    if not form.compact:
+        return full(a, entity_id).encode()
+    head, body = compact(a)
+    return ("{" + (f'"entity_id":{entity_id},' if entity_id else "") + f"{head},{body}}}").encode()
+
+
+def body_many(answers: list[dict[str, Any]], form: Form) -> bytes:
+    if not form.compact:
+        return ('{"results":[' + ",".join(map(full, answers)) + "]}").encode()
+    results = ",".join("{" + compact(a)[1] + "}" for a in answers)
+    return f'{{{compact(answers[0])[0]},"results":[{results}]}}'.encode()
+
+
+def entity_text(v: View, entities: dict[str, Any], form: Form) -> str:
+    def one(k: JoinKey) -> Any:
+        return str(entities[k.name]) if k.type == "int64" and form.int64_as_string else entities[k.name]
+
+    return compact_json(one(v.join_keys[0]) if len(v.join_keys) == 1 else {k.name: one(k) for k in v.join_keys})
+
+
+# ---- the property ----
+
+@st.composite
+def rules(draw: st.DrawFn) -> dict[str, Any]:
+    """What a view's definition may add to `worlds`."""
+    return {
+        "missing": draw(st.sampled_from(["default", "null", "null", "error"])),
+        "stale": draw(st.sampled_from(["serve", "default", "error"])),
+        "error_after_us": draw(st.sampled_from([None, 0, HOUR_US, WEEK_US])),
+        "deprecated_at_us": draw(st.sampled_from([None, None, NOW_US - HOUR_US])),
+    }
+
+
+FORMS = st.builds(Form, st.booleans(), st.booleans())
+
+
+@settings(max_examples=3_000 if SOAK else 200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), st.lists(rules(), min_size=3, max_size=3), FORMS)
+def test_every_path_gives_the_same_bytes(paths: Any, world: Any, more: Any, form: Form) -> None:
+    registry, entities, stored, refs = world
+    views = tuple(msgspec.structs.replace(v, **extra) for v, extra in zip(registry.views, more, strict=False))
+    registry = msgspec.structs.replace(registry, views=views)
+    paths[0].redis.flushall()
+    publish(paths, registry)
+    there: dict[bytes, bytes] = {}
+    for now, writer, values, event_us in stored:
+        raw = rows.tombstone(now, event_us, event_us, event_us) if values is None else encode(writer, values, event_us)
+        there[key_of(now, entities)] = raw
+    if there:
+        paths[0].redis.mset(there)
+    options = {"format": "compact" if form.compact else "full", "int64_as_string": form.int64_as_string}
+    body = {"features": [str(ref) for ref in refs], **options}
+    same(lambda: body_one(answer(registry, there, refs, entities, form), form),
+         both(paths, "POST", "/online-features", json={**body, "entities": entities}))
+    same(lambda: body_many([answer(registry, there, refs, entities, form)] * 2, form),
+         both(paths, "POST", "/online-features/batch", json={**body, "entities": [entities, entities]}))
+    for v in views:
+        texts = {k.name: str(entities[k.name]).lower() if k.type == "bool" else str(entities[k.name]) for k in v.join_keys}
+        texts |= {"format": options["format"], "int64_as_string": str(form.int64_as_string).lower()}
+        whole = (FeatureRef(view=v.name),)
+        same(lambda v=v, w=whole: body_one(answer(registry, there, w, entities, form), form, entity_text(v, entities, form)),
+             both(paths, "GET", f"/feature-views/{v.name}/online-features", params=texts))
+
+
+def same(expected: Any, reply: httpx.Response) -> None:
+    try:
+        wanted = expected()
+    except Refused as refusal:
+        code, features = refusal.args
+        assert (reply.status_code, reply.json()["code"], reply.json()["features"]) == (422, code, features)
+        return
+    assert reply.status_code == 200, reply.text
+    assert reply.content == wanted
+    orjson.loads(reply.content)
+
+
+# ---- what a definition and a request may say ----
+
+CARRIER = (JoinKey("carrier", "string"),)
+NUMBERS = (Feature(name="landings", type="int64", default=7), Feature(name="mean", type="float64"))
+
+
+def registry_of(*views: View) -> Registry:
+    return Registry(project="flights", target="test", views=views)
+
+
+@pytest.mark.parametrize(("stale", "expected"), [
+    ("serve", {"landings": 3, "mean": None}), ("default", {"landings": 7, "mean": None}), ("error", None),
+])
+def test_a_broken_sla_is_said(paths: Any, stale: str, expected: Any) -> None:
+    """A row exactly as old as error_after keeps the SLA."""
+    v = view("v", CARRIER, NUMBERS, stale=stale, error_after_us=HOUR_US)
+    publish(paths, registry_of(v))
+    paths[0].put(v, ("UA",), encode(v, [3, None], NOW_US - HOUR_US))
+    fresh = both(paths, "GET", "/feature-views/v/online-features?entity_id=UA").json()
+    assert fresh["metadata"]["status"] == {"landings": "ok", "mean": "null"} and fresh["features"]["landings"] == 3
+    paths[0].put(v, ("UA",), encode(v, [3, None], NOW_US - HOUR_US - 1))
+    reply = both(paths, "GET", "/feature-views/v/online-features?entity_id=UA")
+    if expected is None:
+        problem = reply.json()
+        assert (reply.status_code, problem["code"], problem["features"]) == (422, "SK423", ["landings", "mean"])
+    else:
+        assert reply.json()["features"] == expected
+        assert reply.json()["metadata"]["status"] == {"landings": "stale", "mean": "stale"}
+
+
+def test_a_deprecated_version_says_so_and_names_the_next(paths: Any) -> None:
+    at, end = NOW_US - 24 * HOUR_US, NOW_US + 24 * HOUR_US
+    first = view("v", CARRIER, NUMBERS, deprecated_at_us=at, sunset_at_us=end)
+    publish(paths, registry_of(first, view("v", CARRIER, NUMBERS, version=2)))
+    reply = both(paths, "POST", "/online-features", json={"features": ["v@1"], "entities": {"carrier": "UA"}})
+    assert reply.json()["metadata"]["deprecation"] == {
+        "v": {"deprecated_at": "2013-12-31T12:00:00Z", "sunset_at": "2014-01-02T12:00:00Z"}
+    }
+    assert reply.headers["deprecation"] == f"@{at // 1_000_000}" and reply.headers["sunset"] == "Thu, 02 Jan 2014 12:00:00 GMT"
+    assert reply.headers["link"] == '</feature-views/v@2>; rel="successor-version"'
+    latest = both(paths, "POST", "/online-features", json={"features": ["v@2"], "entities": {"carrier": "UA"}})
+    assert "deprecation" not in latest.headers and "deprecation" not in latest.json()["metadata"]
+
+
+def test_int64_as_string_keeps_every_digit(paths: Any) -> None:
+    v = view("v", (JoinKey("n", "int64"),), (Feature(name="a", type="int64", default=0), Feature(name="b", type="array<int64>"),
+                                             Feature(name="c", type="int32")))
+    publish(paths, registry_of(v))
+    big = 2**63 - 1
+    paths[0].put(v, (big,), encode(v, [big, [big, None], 5], NOW_US))
+    reply = both(paths, "GET", f"/feature-views/v/online-features?entity_id={big}&int64_as_string=true").json()
+    assert reply["entity_id"] == str(big) and reply["features"] == {"a": str(big), "b": [str(big), None], "c": 5}
+    body = {"features": ["v"], "entities": {"n": 1}, "int64_as_string": True, "format": "compact"}
+    assert both(paths, "POST", "/online-features", json=body).json()["values"] == ["0", None, None]
+
+
+def test_a_join_key_called_like_an_option_is_a_join_key(paths: Any) -> None:
+    v = view("v", (JoinKey("format", "string"), JoinKey("features", "string")), NUMBERS)
+    publish(paths, registry_of(v))
+    reply = both(paths, "GET", "/feature-views/v/online-features?format=compact&features=x").json()
+    assert reply["entity_id"] == {"format": "compact", "features": "x"} and "features" in reply
+
+
+@pytest.mark.parametrize("query", ["format=short", "int64_as_string=1", "format=compact&format=full"])
+def test_options_that_do_not_exist(paths: Any, query: str) -> None:
+    publish(paths, registry_of(view("v", CARRIER, NUMBERS)))
+    reply = both(paths, "GET", f"/feature-views/v/online-features?entity_id=UA&{query}")
+    assert reply.status_code == 400 and reply.json()["code"] == "SK400"
+
+
+def test_commas_quotes_and_brackets_inside_values_are_values(paths: Any) -> None:
+    """Rows are cut at their commas; those inside of texts and arrays are not cuts."""
+    v = view("v", CARRIER, tuple(Feature(name=n, type=t) for n, t in (("a", "string"), ("b", "array<string>"), ("c", "string"))))
+    publish(paths, registry_of(v))
+    for values in (['a,b"],[', ["x,y", '"', None], "null"], ["", [], ","], ["null", None, "\\,\\"], [None, [""], "é☃,"]):
+        paths[0].put(v, ("UA",), encode(v, values, NOW_US))
+        reply = both(paths, "GET", "/feature-views/v/online-features?entity_id=UA").json()
+        assert list(reply["features"].values()) == values
+        assert list(reply["metadata"]["status"].values()) == ["null" if value is None else "ok" for value in values]
+
+
+def test_a_row_of_a_newer_schema_makes_the_server_look_for_its_snapshot(paths: Any) -> None:
+    """Between apply and the next look for a snapshot a sync may already have written."""
+    served = paths[0]
+    old = view("v", CARRIER, NUMBERS[:1])
+    new = view("v", CARRIER, NUMBERS, past_schemas=(old.schema,))
+    publish(paths, registry_of(old))
+    snapshot.publish(served.redis, served.namespace, registry_of(new))
+    served.put(new, ("UA",), encode(new, [1, 2.5], NOW_US))
+    reply = served.get("/feature-views/v/online-features?entity_id=UA")
+    assert reply.status_code == 200 and reply.json()["features"] == {"landings": 1, "mean": 2.5}
+
+
+def test_plans_of_hostile_shapes_do_not_pile_up(paths: Any) -> None:
+    """Each request asks for another shape; what is kept for them is bounded."""
+    publish(paths, registry_of(view("v", CARRIER, NUMBERS)))
+    lookups = paths[0].app.state.live.lookups
+
+    async def ask() -> None:
+        for n in range(1_300):
+            name = f"n{n}" + "x" * (900 if n % 100 == 0 else 0)
+            body = {"features": [f"v:landings as {name}"], "entities": {"carrier": "UA"}}
+            await paths[0].http.post("/online-features", json=body)
+
+    paths[0].runner.run(ask())
+    assert len(lookups._plans) <= 1_000 and lookups._bytes == sum(plan.size for plan in lookups._plans.values())
