@@ -143,6 +143,14 @@ def test_a_file_that_is_no_database_is_refused(config: Config) -> None:
         Store(config).applied()
 
 
+@pytest.mark.parametrize(
+    ("url", "words"), [("foo://x", "not a database"), ("no url", "not a database"), ("mysql://h/d", "MySQLdb")]
+)
+def test_a_database_that_is_not_known_is_refused(tmp_path: Path, url: str, words: str) -> None:
+    with pytest.raises(SkewlessError, match=f"SK255.*{words}"):
+        Store(Config(root=str(tmp_path), project="shop", registry=url)).applied()
+
+
 def test_jobs(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(config)
     monkeypatch.setenv("SKEWLESS_CLOCK", "2014-01-01T00:00:00Z")

@@ -23,12 +23,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless import FeatureStore
+from skewless.config import Config
 from skewless.errors import Findings, SkewlessError
 from skewless.project import read_project
 from skewless.registry.model import Feature, JoinKey, Service, View, parse_ref
 from skewless.registry.store import Store
 from skewless.training.content import content_hash
 from skewless.training.history import DAY_US, backfills
+from skewless.training.labels import open_labels
 from skewless.training.manifest import read_manifest
 from skewless.training.render import shape_of, status_columns, view_metadata
 from skewless.warehouse.ledger import LedgerEntry, Position
@@ -218,7 +220,7 @@ def test_unreadable_files(store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "labels.xlsx").write_bytes(b"")
     (tmp_path / "empty.csv").write_bytes(b"")
-    for name, words in (("broken.parquet", "cannot be read"), ("labels.xlsx", "of a kind"), ("empty.csv", "")):
+    for name, words in (("broken.parquet", "cannot be read"), ("labels.xlsx", "of a kind"), ("empty.csv", ""), (".", "a folder")):
         with pytest.raises(SkewlessError) as error:
             store.training_set(tmp_path / name, features=FEATURES)
         assert error.value.code in ("SK701", "SK703") and words in error.value.render()
@@ -227,6 +229,15 @@ def test_unreadable_files(store: FeatureStore, tmp_path: Path) -> None:
             with pytest.raises(SkewlessError, match="SK707"):
                 made.to_parquet(tmp_path / place)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.parquet", "empty.csv", "labels.xlsx"]
+
+
+def test_a_csv_key_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("n,label_timestamp\n1,2026-01-01\nx1,2026-01-02\n")
+    key = JoinKey("n", "int64")
+    with duckdb.connect() as con, pytest.raises(SkewlessError) as error:
+        open_labels(con, tmp_path / "labels.csv", (key,), Config(project="p"), tmp_path)
+    assert (error.value.code, error.value.detail) == ("SK703", 'Line 3: "x1".')
+    assert error.value.fact == 'join key "n" is int64, in the label frame it is not'
 
 
 def test_history_that_is_not_complete_is_refused(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 STORES = ("both", "offline", "online")
 _LINE = re.compile(r"skewless: (\S+) (\d+)/(\d+) (.+)$")
-_NOTE = re.compile(r"skewless: (\S+ (?:goes on|is applied).*)$")
+_NOTE = re.compile(r"skewless: (\S+@\d+\b.*)$")
 
 
 @app.command()

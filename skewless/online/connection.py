@@ -69,16 +69,21 @@ def speaking(url: str) -> Iterator[None]:
         yield
     except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
         fact = f"the online store {shown(url)} refuses the login"
-        raise SkewlessError("SK600", fact, detail=f"{error}.", hint="Check user and password.") from None
+        raise SkewlessError("SK600", fact, detail=_sentence(error), hint="Check user and password.") from None
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise SkewlessError("SK600", f"the online store {shown(url)} does not answer", detail=f"{error}.", hint=_HINT) from None
+        fact = f"the online store {shown(url)} does not answer"
+        raise SkewlessError("SK600", fact, detail=_sentence(error), hint=_HINT) from None
     except redis.ResponseError as error:
-        raise SkewlessError("SK604", "the online store refused a command", detail=f"{shown(url)}: {error}.") from None
+        raise SkewlessError("SK604", "the online store refused a command", detail=f"{shown(url)}: {_sentence(error)}") from None
     except ValueError as error:
-        raise SkewlessError("SK601", f'online_store "{shown(url)}" is not understood', detail=f"{error}.") from None
+        raise SkewlessError("SK601", f'online_store "{shown(url)}" is not understood', detail=_sentence(error)) from None
 
 
 _HINT = "Start it, or correct online_store in skewless.yml. What was written stays; run the command again."
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).rstrip(".") + "."
 
 
 def shown(url: str) -> str:

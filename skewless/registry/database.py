@@ -112,9 +112,16 @@ def _revision(connection: sa.Connection) -> str | None:
 
 @cache
 def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return sa.create_engine(parsed, pool_pre_ping=True)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
+        hint = "Write sqlite, or a URL like postgresql+psycopg://user:password@host/database."
+        raise SkewlessError("SK255", "registry in skewless.yml is not a database that is known", hint=hint) from None
+    except ModuleNotFoundError as error:
+        fact = f'the registry\'s database needs the Python package "{error.name}"'
+        raise SkewlessError("SK255", fact, hint=f"pip install {error.name}") from None
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args={"timeout": BUSY_S})

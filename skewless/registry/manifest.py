@@ -35,6 +35,7 @@ def read_definitions(
     of how long after its event time a row of the view was committed; it is used in a hint.
     """
     root, findings = Path(config.root), list[Finding]()
+    _check_blocks(root, manifest, findings)
     views: list[View] = []
     for node in _models(manifest):
         view = _read_view(root, manifest, node, findings, measured_delay)
@@ -55,6 +56,15 @@ def feature_view_block(node: dict[str, Any]) -> dict[str, Any] | None:
     """The `meta.skewless` of a model, None for a model that is not a feature view."""
     block = ((node.get("config") or {}).get("meta") or {}).get("skewless")
     return block if isinstance(block, dict) and node.get("resource_type") == "model" else None
+
+
+def _check_blocks(root: Path, manifest: dict[str, Any], findings: list[Finding]) -> None:
+    """Reports models whose meta.skewless is there and no mapping (SK124)."""
+    for _, node in sorted(manifest.get("nodes", {}).items()):
+        block = ((node.get("config") or {}).get("meta") or {}).get("skewless")
+        if node.get("resource_type") == "model" and block is not None and not isinstance(block, dict):
+            report, hint = report_of(root, manifest, node, findings), "Write skewless: {entities: [carrier]}."
+            report.add("SK124", "meta.skewless is not a mapping", "config", "meta", "skewless", hint=hint)
 
 
 def _models(manifest: dict[str, Any]) -> list[dict[str, Any]]:

@@ -93,7 +93,10 @@ def rebuild(config: Config, path: str | Path, *, labels: Any = None, on_step: On
 
 def _selected(registry: Registry, service: str | None, features: Sequence[str] | None, full_names: bool) -> tuple[Selected, ...]:
     if (service is None) == (not features):
-        raise SkewlessError("SK702", "a training set takes a service or features, and not both")
+        raise SkewlessError(
+            "SK702", "a training set takes a service or features, and not both",
+            hint="Name a feature service (--service), or references such as carrier_delays@1 (--features).",
+        )
     if service is not None:
         found = registry.service(service)
         return select(registry, found.features, full_names=full_names or found.full_names)
@@ -178,7 +181,7 @@ def _refused(error: Exception) -> SkewlessError:
     text = str(error)
     if "error[SK708]: " in text:
         return SkewlessError("SK708", text.split("error[SK708]: ", 1)[1].strip().splitlines()[0])
-    return SkewlessError("SK708", "the join failed", detail=text.strip())
+    return SkewlessError("SK708", "the join failed", detail=text.strip().split("\n\n")[0])
 
 
 def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -16,6 +16,7 @@ from skewless.clock import format_instant
 from skewless.errors import SkewlessError
 from skewless.registry.model import JoinKey, Selected, parse_ref
 from skewless.training.content import content_hash
+from skewless.warehouse.columns import text as _text
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,7 +96,8 @@ def file_hash(path: Path) -> str:
 
 def _open_file(con: duckdb.DuckDBPyConnection, path: Path, keys: tuple[JoinKey, ...]) -> LabelFrame:
     if not path.is_file():
-        raise SkewlessError("SK701", f'label frame "{path}" does not exist', hint=READABLE)
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise SkewlessError("SK701", f'label frame "{path}" {what}', hint=READABLE)
     suffix = path.name.lower().removesuffix(".gz")
     if suffix.endswith((".parquet", ".pq")):
         scan = f"read_parquet([{_text(str(path))}], hive_partitioning = false)"
@@ -104,7 +106,9 @@ def _open_file(con: duckdb.DuckDBPyConnection, path: Path, keys: tuple[JoinKey, 
     else:
         raise SkewlessError("SK701", f'label frame "{path.name}" is of a kind that is not read', hint=READABLE)
     _try_read(con, f"create or replace temp view {LABEL_FRAME} as select * from {scan}", path)
-    if scan.startswith("read_parquet"):
+    if scan.startswith("read_csv"):
+        _check_csv_keys(con, path, keys)
+    else:
         import pyarrow.parquet as pq
 
         _check_distinct(pq.read_schema(path).names)
@@ -119,6 +123,25 @@ def _csv_types(con: duckdb.DuckDBPyConnection, path: Path, keys: tuple[JoinKey, 
     names = _try_read(con, query, path)
     types = [f"{_text(k.name)}: {_text(parse_type(k.type).world('duckdb'))}" for k in keys if k.name in names]
     return f", types = {{{', '.join(types)}}}" if types else ""
+
+
+def _check_csv_keys(con: duckdb.DuckDBPyConnection, path: Path, keys: tuple[JoinKey, ...]) -> None:
+    """Raises SK703 for the first join key of the file that does not read as its type."""
+    import duckdb
+
+    there = {row[0] for row in con.sql(f"describe select * from {LABEL_FRAME}").fetchall()}
+    for key in keys:
+        if key.name in there:
+            try:
+                con.sql(f'select max("{key.name}") from {LABEL_FRAME}').fetchall()
+            except duckdb.ConversionException as error:
+                line = re.search(r"CSV Error on Line: (\d+)", str(error))
+                value = re.search(r'Could not convert string "(.*)" to', str(error))
+                where = f"Line {line[1]}: " if line else ""
+                raise SkewlessError(
+                    "SK703", f'join key "{key.name}" is {key.type}, in the label frame it is not',
+                    detail=f'{where}"{value[1]}".' if value else _first_line(error), hint=f'Correct "{path}".',
+                ) from None
 
 
 def _try_read(con: duckdb.DuckDBPyConnection, sql: str, path: Path) -> list[str]:
@@ -250,10 +273,6 @@ def describe_range(frame: LabelFrame) -> str:
 
 def _base(type_: str) -> str:
     return re.sub(r"\(.*", "", type_).strip()
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

@@ -133,6 +133,8 @@ class Run:
             if request.start_us > request.end_us:
                 raise SkewlessError("SK509", "a window ends before it starts")
             found = windows.explicit(request.start_us, request.end_us, now=now)
+            if not found:
+                self.notes.append(f"{self.view.ref}: nothing to compute, the window is empty or lies after now")
         elif begin is None:
             found = []
         else:
