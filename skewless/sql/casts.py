@@ -233,6 +233,8 @@ def _result(node: exp.Expr, inner: Value, to: Type, rule: str) -> Value:
     if inner.type == BOOL and to.name in INT_BITS:
         return replace(known, lo=0, hi=1)
     limits = type_bounds(to)
+    if inner.is_float and to.name in INT_BITS and limits and inner.lo is not None and inner.hi is not None:
+        return replace(known, lo=max(-(-inner.lo // 1), limits[0]), hi=min(inner.hi // 1, limits[1]))
     if inner.is_exact and limits:
         bounds = inner.bounds()
         assert bounds

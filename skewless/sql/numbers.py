@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from math import isfinite
 
 from sqlglot import exp
 
@@ -140,24 +141,56 @@ def _float_result(t: Typer, node: exp.Expr, left: Value, right: Value, nullable:
 
 
 def _float_bounds(node: exp.Expr, left: Value, right: Value) -> tuple[Number | None, Number | None]:
-    """The range of a result in floating point, with room for its rounding; None where a side has no range."""
-    a, b = (v.bounds() or (v.lo, v.hi) for v in (left, right))
-    if None in a or None in b:
+    """The range of a result in floating point; None where a side has no range.
+
+    Rounding is monotone, so the rounded ends of the operands give the ends of the rounded result.
+    """
+    ends = [v.bounds() or (v.lo, v.hi) for v in (left, right)]
+    if any(end is None for pair in ends for end in pair):
         return None, None
-    lo, hi = _combined(node, (a[0], a[1]), (b[0], b[1]))   # type: ignore[arg-type]
-    room = max(abs(Fraction(lo)), abs(Fraction(hi))) / 2**50
-    return lo - room, hi + room
+    a, b = ((float(lo), float(hi)) for lo, hi in ends)   # type: ignore[arg-type]
+    if isinstance(node, exp.Mul):
+        if _is_predecessor(node):
+            return 0, None
+        found = [x * y for x in a for y in b]
+        lo, hi = (0.0 if _squares(node) else min(found)), max(found)
+    else:
+        lo, hi = (a[0] + b[0], a[1] + b[1]) if isinstance(node, exp.Add) else (a[0] - b[1], a[1] - b[0])
+    return (Fraction(lo), Fraction(hi)) if isfinite(lo) and isfinite(hi) else (None, None)
+
+
+def _same(node: exp.Expr) -> bool:
+    return bool(bare(node.this) == bare(node.args["expression"]))
+
+
+def _squares(node: exp.Expr) -> bool:
+    """Whether both factors are one number, each under casts that may round it but keep its sign."""
+    return bool(_uncast(node.this) == _uncast(node.args["expression"]))
+
+
+def _uncast(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, (exp.Paren, exp.Cast)):
+        node = node.this
+    return node
+
+
+def _is_predecessor(node: exp.Expr) -> bool:
+    """n * (n - 1) for a count n, which is never negative."""
+    count, below = bare(node.this), bare(node.args["expression"])
+    inner = count.this if isinstance(count, exp.Window) else count
+    before = isinstance(below, exp.Sub) and bare(below.this) == count and number(below.expression) == 1
+    return before and isinstance(inner, exp.Count)
 
 
 def _combined(node: exp.Expr, a: tuple[Number, Number], b: tuple[Number, Number]) -> tuple[Number, Number]:
     if isinstance(node, exp.Add):
         return a[0] + b[0], a[1] + b[1]
     if isinstance(node, exp.Sub):
-        if bare(node.this) == bare(node.expression):
+        if _same(node):
             return 0, 0
         return a[0] - b[1], a[1] - b[0]
     products = [x * y for x in a for y in b]
-    if bare(node.this) == bare(node.expression):
+    if _squares(node):
         return max(0, min(products)), max(products)
     return min(products), max(products)
 

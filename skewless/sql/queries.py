@@ -204,7 +204,8 @@ class _Select:
         grouped = self._group()
         having = node.args.get("having")
         for select in node.expressions:
-            t.value(select)
+            if not select.is_star:   # a star that is left stands for a relation of unknown columns
+                t.value(select)
         if having is not None:
             t.value(having.this)
         self._qualify()

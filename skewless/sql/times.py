@@ -59,7 +59,9 @@ def interval_us(node: exp.Expr | None) -> int | None:
 
 @handles(exp.Interval)
 def interval(t: Typer, node: exp.Expr) -> Value:
-    unit, amount = unit_of(node.unit), number(node.this) if node.this is not None else None   # type: ignore[attr-defined]
+    assert isinstance(node, exp.Interval)
+    unit = unit_of(node.unit)
+    amount = number(node.this) if node.this is not None else None
     if unit not in UNITS or amount is None and isinstance(node.this, exp.Literal):
         t.hit("time.interval_unit", node)
     elif amount is None:

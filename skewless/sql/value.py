@@ -132,11 +132,11 @@ def either(values: list[Value]) -> Value:
     type_ = typed[0].type
     for value in typed[1:]:
         type_ = common(type_, value.type, typed)
-    bounds = [v.bounds() for v in typed]
-    exact = all(b is not None for b in bounds)
+    ends = [v.bounds() or (v.lo, v.hi) for v in typed]
+    lows, highs = [e[0] for e in ends if e[0] is not None], [e[1] for e in ends if e[1] is not None]
     return Value(
         type_, nullable=any(v.nullable for v in values),
-        lo=min(b[0] for b in bounds if b) if exact else None, hi=max(b[1] for b in bounds if b) if exact else None,
+        lo=min(lows) if len(lows) == len(ends) else None, hi=max(highs) if len(highs) == len(ends) else None,
         ascii=all(v.ascii for v in typed), before_1970=any(v.before_1970 for v in typed),
         event_time=len(typed) == len(values) and all(v.event_time for v in typed), cut=any(v.cut for v in typed),
     )
