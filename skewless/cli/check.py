@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
 from skewless.config import Config, read_config
 from skewless.errors import EXIT_FOUND, SkewlessError
 from skewless.registry.finding import LEVELS
+
+if TYPE_CHECKING:
+    from skewless.registry.model import Registry
 
 app = typer.Typer(add_completion=False)
 
@@ -24,6 +27,9 @@ def check(
     canary: Annotated[
         str, typer.Option("--canary", metavar="VIEW", help="Compute a window of this view again; nothing may differ.")
     ] = "",
+    flink: Annotated[
+        bool, typer.Option("--flink", help="Ask a real Flink for the plan of every view that streams or is portable.")
+    ] = False,
     as_json: AsJson = False,
     project_dir: ProjectDir = "",
     target: Target = "",
@@ -31,13 +37,17 @@ def check(
     """Report everything that is wrong with the definitions, all at once.
 
     Exits 1 when there is an error, or with --strict a warning or SQL that engines answer differently, which is an error anyway in
-    a view that streams or says `portable: true`. Example: skewless check --strict
+    a view that streams or says `portable: true`. With --flink also for a plan that Flink refuses, or that takes rows of a stream
+    back. Example: skewless check --strict
     """
     config = read_config(project_dir or None, target=target or None)
     from skewless.project import read_project
 
-    project = read_project(config, advice=True)
+    manifest = _manifest(config) if flink else None
+    project = read_project(config, manifest, advice=True)
     findings = list(project.findings)
+    if manifest is not None:
+        findings += _plans(manifest, project.wanted)
     if canary:
         findings += _canary(config, canary, project.wanted)
     count = {level: sum(1 for f in findings if _level(f) == level) for level in LEVELS}
@@ -67,6 +77,26 @@ def is_portability(finding: SkewlessError) -> bool:
 
 def _level(finding: SkewlessError) -> str:
     return getattr(finding, "level", "error")
+
+
+def _plans(manifest: dict[str, Any], wanted: Registry) -> list[SkewlessError]:
+    from skewless.registry.portable import is_enforced
+    from skewless.stream.session import Session
+    from skewless.stream.view_gate import gate_views
+
+    views = [view for view in wanted.views if is_enforced(manifest, view)]
+    if not views:
+        say("no view streams or says `portable: true`, so there is nothing to ask Flink")
+        return []
+    say(f"asking Flink for the plans of {len(views)} view{'s' * (len(views) != 1)} …")
+    with Session() as session:
+        return gate_views(manifest, views, session)
+
+
+def _manifest(config: Config) -> dict[str, Any]:
+    from skewless.warehouse.dbt import ensure_manifest
+
+    return ensure_manifest(config, compiled=True)
 
 
 def _canary(config: Config, name: str, wanted: object) -> list[SkewlessError]:
