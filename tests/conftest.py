@@ -1,4 +1,8 @@
-"""Shared fixtures: `--update` rewrites golden files; `golden` compares a text with its file."""
+"""Shared fixtures: `--update` rewrites golden files; `golden` compares a text with its file.
+
+With several workers (`-n 2`) a file's tests stay together, and so do all tests of a fixture that is costly to make. No example of
+Hypothesis has a deadline, since how long one takes says more about the machine than about the code.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from skewless.conformance.engines import DuckDB, Engine, Flink, Postgres
 from skewless.stream.install import install
 from tests.example import Example, run_demo
 
 GOLDEN = Path(__file__).parent / "golden"
+COSTLY = ("example", "flink")
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files from what the code gives now")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Names the group of each test, for the workers."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            costly = [name for name in COSTLY if name in getattr(item, "fixturenames", ())]
+            item.add_marker(pytest.mark.xdist_group(costly[0] if costly else item.path.name))
 
 
 @pytest.fixture
