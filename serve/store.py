@@ -228,7 +228,7 @@ async def _log_in(loop: asyncio.AbstractEventLoop, connection: Connection, addre
     try:
         await _one(loop, connection, (*hello, "SETNAME", "skewless-serve"))
     except SkewlessError as error:
-        if not error.detail.startswith(("It answered ERR", "It answered NOPROTO")):
+        if error.detail not in ("It answered ERR.", "It answered NOPROTO.", "It answered NOAUTH."):
             raise
         if address.password:        # a server from before RESP3
             login = (address.username, address.password) if address.username else (address.password,)
