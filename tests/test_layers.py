@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lookup": MODEL | {"rows", "online"},
     "project": MODEL | {"sql", "online", "warehouse"},
     "status": MODEL | {"sql", "online", "warehouse"},
+    "fix": MODEL | {"sql", "warehouse", "project"},
     "adopt": MODEL | {"warehouse"},
     "training": MODEL | {"warehouse"},
     "audit": MODEL | {"rows", "online", "warehouse"},

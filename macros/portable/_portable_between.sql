@@ -15,8 +15,10 @@
     {%- set months = [] -%}
     {%- for x in (end, start) -%}{%- do months.append('extract(year from ' ~ x ~ ') * 12 + extract(month from ' ~ x ~ ')') -%}{%- endfor -%}
     {{ return('cast((' ~ months[0] ~ ') - (' ~ months[1] ~ ') as bigint)') }}
+  {%- elif unit in ('minute', 'hour') -%}
+    {%- set between = "date_trunc('" ~ unit ~ "', " ~ end ~ ") - date_trunc('" ~ unit ~ "', " ~ start ~ ')' -%}
+    {{ return('cast(extract(epoch from ' ~ between ~ ') / ' ~ {'minute': 60, 'hour': 3600}[unit] ~ ' as bigint)') }}
   {%- endif -%}
   {%- set seconds = "extract(epoch from date_trunc('" ~ whole ~ "', " ~ end ~ ")) - extract(epoch from date_trunc('" ~ whole ~ "', " ~ start ~ "))" -%}
-  {%- set scale = {'millisecond': ' * 1000', 'second': '', 'minute': ' / 60', 'hour': ' / 3600'}[unit] -%}
-  {{ return('cast(' ~ ('(' ~ seconds ~ ')' ~ scale if scale else seconds) ~ ' as bigint)') }}
+  {{ return('cast((' ~ seconds ~ ') * 1000 as bigint)' if unit == 'millisecond' else 'cast(' ~ seconds ~ ' as bigint)') }}
 {% endmacro %}

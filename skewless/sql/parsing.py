@@ -49,7 +49,8 @@ def parse_query(sql: str, dialect: str) -> exp.Query:
         trees = [t for t in sqlglot.parse(sql, dialect=dialect) if t is not None]
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
-        raise _no_parse(sql, first.get("description", "syntax error"), first.get("line"), first.get("col")) from None
+        column = max(1, first.get("col", 1) - len(first.get("highlight") or "x") + 1)   # sqlglot counts to the token's end
+        raise _no_parse(sql, first.get("description", "syntax error"), first.get("line"), column) from None
     except SqlglotError as error:
         raise _no_parse(sql, str(error).splitlines()[0], None, None) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):

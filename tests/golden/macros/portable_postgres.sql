@@ -145,10 +145,10 @@ cast((extract(epoch from date_trunc('milliseconds', b)) - extract(epoch from dat
 cast(extract(epoch from date_trunc('second', b)) - extract(epoch from date_trunc('second', a)) as bigint)
 
 -- minutes_between('a', 'b')
-cast((extract(epoch from date_trunc('minute', b)) - extract(epoch from date_trunc('minute', a))) / 60 as bigint)
+cast(extract(epoch from date_trunc('minute', b) - date_trunc('minute', a)) / 60 as bigint)
 
 -- hours_between('a', 'b')
-cast((extract(epoch from date_trunc('hour', b)) - extract(epoch from date_trunc('hour', a))) / 3600 as bigint)
+cast(extract(epoch from date_trunc('hour', b) - date_trunc('hour', a)) / 3600 as bigint)
 
 -- days_between('a', 'b')
 cast(cast(b as date) - cast(a as date) as bigint)
