@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False)
 def transpile(
     view: Annotated[str, typer.Argument(metavar="VIEW", help="View, for example carrier_delays or carrier_delays@2.")],
     to: Annotated[str, typer.Option("--to", metavar="ENGINE", help="flink, postgres or duckdb.")],
-    as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
+    json_: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
 ) -> None:
     """Print a view's SQL for an engine, with the models beneath it as temporary views: the same rows in each.
 
@@ -31,16 +31,21 @@ def transpile(
     from skewless.stream.lower import ENGINES
 
     if to not in ENGINES:
-        raise SkewlessError("SK824", f'"{to}" is not an engine', hint="Engines: " + ", ".join(ENGINES) + ".")
+        raise SkewlessError("SK102", f'"{to}" is not an engine', hint="Engines: " + ", ".join(ENGINES) + ".")
     config = read_config(project_dir or None, target=target or None)
     script = _script(config, view, cast("Engine", to))
-    if as_json:
-        print_json({
-            "engine": to, "sources": [{"name": s.name, "event_time": s.event_time} for s in script.sources],
-            "views": [{"name": name, "query": text} for name, text in script.views], "query": script.query,
-        })
+    if json_:
+        print_json(as_json(script))
     else:
         print(script.text(), end="")
+
+
+def as_json(script: Script) -> dict[str, Any]:
+    """What --json prints: engine, sources, views in order, query."""
+    return {
+        "engine": script.engine, "sources": [{"name": s.name, "event_time": s.event_time} for s in script.sources],
+        "views": [{"name": name, "query": text} for name, text in script.views], "query": script.query,
+    }
 
 
 def _script(config: Config, name: str, engine: Engine) -> Script:

@@ -48,7 +48,8 @@ def prints(*nodes: type[exp.Expr], args: str = "this expression") -> Callable[[F
 class Printer:
     """Prints the nodes of one query for one engine. `tables`: relation as written, lower case -> the name that is printed.
 
-    `qualifiers`: relations of the SELECT being printed whose printed name is another one. `ctes` and `rowtimes` hold, for relations of WITH and for inputs, the event times that Flink orders by another column.
+    `qualifiers`: relations of the SELECT being printed whose printed name is another one. `ctes` and `rowtimes` hold, for
+    relations of WITH and for inputs, the event times that Flink orders by another column.
     """
 
     def __init__(self, engine: Engine, tables: dict[str, str] | None = None) -> None:

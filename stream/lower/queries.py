@@ -115,6 +115,9 @@ def _select(p: Printer, node: exp.Select, carry: bool) -> Printed:
     rowtimes = _carried(node, read.rowtimes) if carry and p.flink else {}
     ctes += p.hoisted[start:]
     del p.hoisted[start:]
+    time = _distinct_by(node, read.rowtimes) if p.flink and node.args.get("distinct") is not None else None
+    if time is not None:
+        node.set("distinct", None)
     where = _conditions(p, node, read)
     source = read.text + where
     if chains.needed(p, node):
@@ -123,7 +126,28 @@ def _select(p: Printer, node: exp.Select, carry: bool) -> Printed:
         body = chains.kept(p, node, source)
     else:
         body = _plain(p, node, source)
+    if time is not None:
+        body = _first_of_each(p, [s.alias_or_name for s in node.expressions], time, body)
     return Printed(_ctes(ctes) + body, rowtimes)
+
+
+def _distinct_by(node: exp.Select, rowtimes: dict[str, dict[str, str]]) -> str | None:
+    """The event time among the columns of a SELECT DISTINCT, None without one."""
+    for select in node.expressions:
+        inner = select.unalias()
+        if isinstance(inner, exp.Column) and value(inner).event_time and _hidden(inner, rowtimes) is None:
+            return str(select.alias_or_name)
+    return None
+
+
+def _first_of_each(p: Printer, names: list[str], time: str, body: str) -> str:
+    """DISTINCT as the first row of each kind: Flink then only appends, where it would send updates for DISTINCT."""
+    columns = [p.name(n) for n in names]
+    place = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(columns)} ORDER BY {p.name(time)})"
+    lines = ",\n".join(indent(c) for c in (*columns, f"{place} AS {p.name('skw_place')}"))
+    inner = f"SELECT\n{lines}\nFROM (\n{indent(body)}\n) AS {p.name(chains.ALIAS)}"
+    outer = ",\n".join(indent(c) for c in columns)
+    return f"SELECT\n{outer}\nFROM (\n{indent(inner)}\n) AS {p.name(chains.ALIAS)}\nWHERE {p.name('skw_place')} = 1"
 
 
 def _conditions(p: Printer, node: exp.Select, read: sources.Read) -> str:

@@ -40,5 +40,5 @@ FROM (
     CAST(`ev`.`x` AS DECIMAL(12,4)) AS `x4`,
     CAST(`ev`.`x` AS DECIMAL(9,0)) AS `x0`
   FROM `ev`
-  WHERE (ABS(`ev`.`x`) < 1000) OR (`ev`.`x` IS NULL)
+  WHERE ABS(`ev`.`x`) < 1000 OR `ev`.`x` IS NULL
 ) AS `result`

@@ -7,7 +7,7 @@ FROM (
   WHERE EXISTS (SELECT
     1
   FROM `st`
-  WHERE `st`.`k` = `ev`.`k`) AND (`ev`.`g` IN (SELECT
+  WHERE `st`.`k` = `ev`.`k`) AND `ev`.`g` IN (SELECT
     `st`.`w`
-  FROM `st`))
+  FROM `st`)
 ) AS `result`

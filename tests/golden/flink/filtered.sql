@@ -6,5 +6,5 @@ FROM (
     `ev`.`o`,
     `ev`.`i`
   FROM `ev`
-  WHERE (`ev`.`i` > 3) AND (`ev`.`seen` IS NOT NULL)
+  WHERE `ev`.`i` > 3 AND `ev`.`seen` IS NOT NULL
 ) AS `result`

@@ -8,5 +8,5 @@ FROM (
     `c`.`o` AS `o2`,
     `a`.`ts`
   FROM `ev` AS `a`
-  JOIN `eu` AS `c` ON (`a`.`k` = `c`.`k`) AND (`c`.`ts` BETWEEN (`a`.`ts` - INTERVAL '10' MINUTE) AND `a`.`ts`)
+  JOIN `eu` AS `c` ON `a`.`k` = `c`.`k` AND `c`.`ts` BETWEEN (`a`.`ts` - INTERVAL '10' MINUTE) AND `a`.`ts`
 ) AS `result`

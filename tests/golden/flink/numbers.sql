@@ -9,7 +9,7 @@ SELECT
   CAST(`r` AS INT) AS `r`,
   CASE WHEN `f` = 0 THEN CAST(0 AS DOUBLE) ELSE CAST(`f` AS DOUBLE) END AS `f`,
   CAST(`xx` AS DECIMAL(11,2)) AS `xx`,
-  CAST(`x1` AS DECIMAL(11,2)) AS `x1`,
+  CAST(`x1` AS DECIMAL(13,2)) AS `x1`,
   CAST(`xp` AS DECIMAL(29,4)) AS `xp`,
   CAST(`xd` AS DECIMAL(18,6)) AS `xd`,
   CAST(`sd` AS INT) AS `sd`,

@@ -84,5 +84,5 @@ FROM (
     DATE_FORMAT(`ev`.`seen`, 'yyyy-MM-dd HH:mm:ss') AS `s1`,
     `ev`.`ts` AS `t1`
   FROM `ev`
-  WHERE (`ev`.`l` >= 0) OR (`ev`.`l` IS NULL)
+  WHERE `ev`.`l` >= 0 OR `ev`.`l` IS NULL
 ) AS `result`
