@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.serve import catalogue, problems
+from skewless.serve.attach import attached
+from skewless.serve.front import AccessLog
 from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Hooks
 from skewless.serve.hot import Hot
 from skewless.serve.live import Live
@@ -25,16 +27,17 @@ from skewless.serve.replies import json_reply
 from skewless.serve.store import Store, open_store
 
 Connect = Callable[[Config], Store]
+Entry = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Application(Starlette):
     """Starlette, with the lookups in front of its router. `state.live` and `state.hooks` are for whoever serves other routes."""
 
-    hot: Hot | None = None
+    entry: Entry | None = None          # takes HTTP once the application has started
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.hot is not None and scope["type"] == "http":
-            await self.hot(scope, receive, send)
+        if self.entry is not None and scope["type"] == "http":
+            await self.entry(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -82,13 +85,16 @@ def lifespan(config: Config, connect: Connect) -> Callable[[Any], Any]:
         store = connect(config)
         await store.start()
         live = app.state.live = Live(config, store)
-        app.hot = Hot(app.others, live, app.state.hooks)
         with suppress(SkewlessError):   # the watch says it, and keeps trying
             await live.refresh()
         watching = asyncio.create_task(live.watch())
         try:
-            yield
+            async with attached(config, live, app.state, app.others) as front:
+                hot = Hot(front, live, app.state.hooks)
+                app.entry = AccessLog(hot) if config.serve.access_log else hot
+                yield
         finally:
+            app.entry = None
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await store.aclose()

@@ -10,10 +10,12 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from skewless.error_codes import CODES
 from skewless.errors import SkewlessError
 from skewless.lookup import RefusedFeatures
+from skewless.serve.requestid import request_id
 
 log = logging.getLogger("skewless.serve")
 MEDIA_TYPE = "application/problem+json"
@@ -21,9 +23,11 @@ RETRY_AFTER_S = 1
 
 # Codes that do not answer 400. The rest of SK1xx, SK3xx and SK4xx is the caller's to mend.
 STATUS = {
-    "SK404": 404, "SK405": 405, "SK410": 410, "SK413": 413, "SK422": 422, "SK423": 422,
-    "SK250": 503, "SK251": 503, "SK453": 503, "SK454": 503, "SK455": 503,
+    "SK401": 401, "SK403": 403, "SK404": 404, "SK405": 405, "SK408": 408, "SK409": 409, "SK410": 410, "SK413": 413, "SK415": 415,
+    "SK422": 422, "SK423": 422, "SK431": 431, "SK457": 403,
+    "SK250": 503, "SK251": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
 }
+CHALLENGE = 'Bearer realm="skewless", Basic realm="skewless", charset="UTF-8"'
 _OF_HTTP = {404: "SK404", 405: "SK405", 413: "SK413"}
 
 
@@ -34,7 +38,22 @@ def status_of(error: SkewlessError) -> int:
     return 400 if error.code.startswith(("SK1", "SK3", "SK4")) else 500
 
 
-def problem(error: SkewlessError) -> Response:
+class Problem(Response):
+    """A refusal as a reply: carries the request's id, and tells the log what a 500 keeps from the caller."""
+
+    def __init__(self, body: dict[str, Any], status: int, headers: dict[str, str], untold: str) -> None:
+        super().__init__(_dump(body), status, headers, MEDIA_TYPE)
+        self.untold = untold
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        id_ = request_id(scope)
+        self.headers["X-Request-Id"] = id_
+        if self.untold:
+            log.error("request %s: %s", id_, self.untold)
+        await super().__call__(scope, receive, send)
+
+
+def problem(error: SkewlessError) -> Problem:
     """The reply for a SkewlessError. 5xx other than 503 say no more than the code."""
     status = status_of(error)
     body: dict[str, Any] = {
@@ -46,12 +65,15 @@ def problem(error: SkewlessError) -> Response:
         body["hint"] = error.hint
     if isinstance(error, RefusedFeatures):
         body["features"] = error.features
+    untold = ""
     if status == 500:
-        log.error("%s", error)
+        untold = str(error)
         body["detail"] = "The server's log says more."
         body.pop("hint", None)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
-    return Response(_dump(body), status, headers, MEDIA_TYPE)
+    if status == 401:
+        headers["WWW-Authenticate"] = CHALLENGE
+    return Problem(body, status, headers, untold)
 
 
 async def on_skewless_error(_: Request, error: Exception) -> Response:

@@ -8,18 +8,25 @@ import gc
 import ipaddress
 import logging
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
+from skewless.registry.published import PublishedToken, parse_tokens
 from skewless.serve.app import create_app
+from skewless.serve.protocol import Protocol
+from skewless.serve.store import open_store
 from skewless.serve.workers import Workers, cores, shares
 
+log = logging.getLogger("skewless.serve")
 KEEP_ALIVE_S = 75
 DRAIN_S = 10
 BACKLOG = 2048
@@ -52,14 +59,17 @@ def run(
     """Serves until SIGTERM or SIGINT, then finishes what is in flight (at most DRAIN_S) and returns.
 
     Port 0 takes a free one; `on_ready` gets the URL once requests are answered. `workers` 0: serve.workers, else one for each
-    processor, and one alone beside the embedded store. Raises SK451 for an address beyond loopback without `insecure`, SK452
-    when the port is taken.
+    processor, and one alone beside the embedded store. Beyond loopback every request needs a token, but with `insecure`. Raises
+    SK451 when there it would ask for tokens and none is published, SK452 when the port is taken.
     """
     host = config.serve.host if host is None else host
     port = config.serve.port if port is None else port
-    listener = listen(host, port, insecure=insecure)
+    listener = listen(host, port)
     name, bound = listener.getsockname()[:2]
-    url = f"http://[{name}]:{bound}" if ":" in name else f"http://{name}:{bound}"
+    if not insecure and not ipaddress.ip_address(name).is_loopback:
+        config = with_tokens(config, host)
+    scheme = "https" if config.serve.tls_cert else "http"
+    url = f"{scheme}://[{name}]:{bound}" if ":" in name else f"{scheme}://{name}:{bound}"
     count = workers or config.serve.workers or (1 if config.online_store.strip() == "embedded" else cores())
     if count == 1:
         with listener:
@@ -83,18 +93,39 @@ def answer(config: Config, listener: socket.socket, on_ready: Callable[[], None]
         raise SkewlessError("SK900", "the server did not start", hint="The lines above say why.")
 
 
-def listen(host: str, port: int, *, insecure: bool = False) -> socket.socket:
-    """A bound socket. Raises SK451 beyond loopback without `insecure`, SK452 when the port or address cannot be had."""
+def with_tokens(config: Config, host: str) -> Config:
+    """The settings with tokens required. Raises SK451 when the online store says that none is published."""
+    log_to_stderr()
+    try:
+        found = asyncio.run(published_tokens(config))
+    except SkewlessError as error:
+        log.warning("whether there is a token cannot be seen yet: %s", error)
+        found = None
+    if found is not None and not found:
+        raise SkewlessError(
+            "SK451", f'"{host}" is not a loopback address, and there is no token',
+            hint="Make one with: skewless token create; or listen on 127.0.0.1; or let everybody in with --insecure.",
+        )
+    return msgspec.structs.replace(config, serve=msgspec.structs.replace(config.serve, require_tokens=True))
+
+
+async def published_tokens(config: Config) -> tuple[PublishedToken, ...]:
+    """The tokens that servers know. Raises SK250, SK453, SK601, SK602."""
+    store = open_store(config)
+    await store.start()
+    try:
+        return parse_tokens(await store.call("GET", f"{config.namespace}:tokens"))
+    finally:
+        await store.aclose()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises SK452 when the port or address cannot be had."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError, OverflowError) as error:
         raise SkewlessError("SK452", f'"{host}:{port}" is not an address: {error}') from None
     family, kind, protocol, _, address = found[0]
-    if not insecure and not ipaddress.ip_address(address[0]).is_loopback:
-        raise SkewlessError(
-            "SK451", f'"{host}" is not a loopback address, and the server asks for no token',
-            hint="Listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure.",
-        )
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,14 +139,29 @@ def listen(host: str, port: int, *, insecure: bool = False) -> socket.socket:
     return listener
 
 
-def _settings(config: Config) -> uvicorn.Config:
-    log = logging.getLogger("skewless.serve")
+def log_to_stderr() -> None:
+    """What the server says goes to stderr, a line each."""
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
-    return uvicorn.Config(
-        create_app(config), loop="uvloop", http="httptools", ws="none", lifespan="on", access_log=False, log_level="warning",
+
+
+def _settings(config: Config) -> uvicorn.Config:
+    log_to_stderr()
+    settings = uvicorn.Config(
+        create_app(config), loop="uvloop", http=Protocol, ws="none", lifespan="on", access_log=False, log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=DRAIN_S, server_header=False, backlog=BACKLOG,
+        ssl_certfile=_file(config, config.serve.tls_cert), ssl_keyfile=_file(config, config.serve.tls_key),
     )
+    try:
+        settings.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SkewlessError("SK101", "the TLS certificate or key cannot be used", detail=f"{error}.",
+                            hint="Check --tls-cert and --tls-key.") from None
+    return settings
+
+
+def _file(config: Config, name: str) -> str | None:
+    return str(Path(config.root) / name) if name else None

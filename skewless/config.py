@@ -18,11 +18,19 @@ ENV_PREFIX = "SKEWLESS_"
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the server listens, and with how many processes (0: one for each processor)."""
+    """Where the server listens, with how many processes (0: one for each processor), and whom it answers.
+
+    `tls_cert` and `tls_key` are files; relative ones are relative to skewless.yml.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 0
+    require_tokens: bool = False            # beyond loopback they always are, but with --insecure
+    allow_registration: bool = False        # POST /feature-views writes models into the project
+    access_log: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

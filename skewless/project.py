@@ -48,17 +48,19 @@ def read_project(config: Config, manifest: dict[str, Any] | None = None, *, advi
 
         manifest = ensure_manifest(config, compiled=True)
     wanted, findings = read_definitions(config, manifest, measured_delay=lambda view: measured_delay_us(config, view))
-    findings = [*findings, *portability(config, manifest, wanted, findings, advice=advice)]
+    findings = with_portability(config, manifest, wanted, findings, advice=advice)
     return Project(wanted, findings, (manifest.get("metadata") or {}).get("dbt_version") or "")
 
 
-def portability(
+def with_portability(
     config: Config, manifest: dict[str, Any], wanted: Registry, known: list[SkewlessError], *, advice: bool = False
 ) -> list[SkewlessError]:
-    """The findings of the rules for portable SQL; a float sum that is reported already (SK131) is not reported again."""
-    found = check_portable(Path(config.root), manifest, wanted, advice=advice)
-    reported = {f.subject for f in known if isinstance(f, Finding) and f.code == "SK131"}
-    return [f for f in found if not (f.code == "SK210" and isinstance(f, Finding) and f.subject in reported)]
+    """All findings, with those about portable SQL. A float sum is told once: as SK210 where the rules hold, else as SK131."""
+    found = [f for f in check_portable(Path(config.root), manifest, wanted, advice=advice) if isinstance(f, Finding)]
+    refused = {f.subject for f in found if f.code == "SK210" and f.level == "error"}
+    kept = [f for f in known if not (f.code in ("SK131", "SK132") and getattr(f, "subject", "") in refused)]
+    reported = {getattr(f, "subject", "") for f in kept if f.code == "SK131"}
+    return [*kept, *(f for f in found if not (f.code == "SK210" and f.subject in reported))]
 
 
 def make_plan(config: Config, project: Project | None = None) -> Plan:
@@ -103,6 +105,7 @@ def _another_plan(plan: Plan, plan_id: str, applied_at_us: int | None) -> Skewle
 
 def _finish(config: Config, plan: Plan, *, redefined: set[str], again: bool) -> Applied:
     from skewless.online import connect, speaking
+    from skewless.registry.tokens import Tokens
     from skewless.warehouse.lake import LakeTable
 
     for view in plan.wanted.views:
@@ -112,6 +115,7 @@ def _finish(config: Config, plan: Plan, *, redefined: set[str], again: bool) -> 
             table.mark_applied(view.definition_hash, restate=restate)
     client = connect(config)
     with speaking(config.online_store):
+        Tokens(config).publish(client)      # a store that lost them would lock everybody out
         return Applied(plan, snapshot.publish(client, config.namespace, plan.wanted), again)
 
 
@@ -157,6 +161,7 @@ def percentile_of_spans(spans: list[tuple[int, int]], share: float) -> int | Non
 def history_facts(config: Config, view: View) -> tuple[int | None, int | None]:
     """(number of entities that would be pushed, complete_through_us) of the view's history; None for what is not there."""
     from skewless.warehouse.lake import LakeTable
+    from skewless.warehouse.session import memory
 
     table = LakeTable(config.lake_root, view)
     if not table.exists():
@@ -164,13 +169,10 @@ def history_facts(config: Config, view: View) -> tuple[int | None, int | None]:
     complete_us = table.complete_through_us()
     if complete_us is None:
         return None, None
-    import duckdb
-
     since = ""
     if view.active_within_us is not None:
         since = f" where event_timestamp >= make_timestamp({now_us() - view.active_within_us})"
     keys = ", ".join(f'"{k}"' for k in view.key_names)
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with memory() as connection:
         row = connection.execute(f"select count(*) from (select distinct {keys} from {table.relation()} v{since})").fetchone()
     return (row[0] if row else None), complete_us

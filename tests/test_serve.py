@@ -58,9 +58,9 @@ def view(name: str, keys: tuple[JoinKey, ...], features: tuple[Feature, ...], **
 class Served:
     """The application in this process, its own event loop, and a plain client of the same Valkey."""
 
-    def __init__(self, url: str, namespace: str) -> None:
+    def __init__(self, url: str, namespace: str, config: Config | None = None) -> None:
         project, target = namespace.split(".")
-        self.config = Config(project=project, target=target, online_store=url)
+        self.config = config or Config(project=project, target=target, online_store=url)
         self.namespace, self.redis = namespace, redis.Redis.from_url(url)
         self.runner = asyncio.Runner()
         self.app = create_app(self.config)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlencode
 
+import msgspec
 import typer
 
 from skewless.cli.output import ProjectDir, Target, say
@@ -27,6 +29,13 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address; default: serve.host of skewless.yml, 127.0.0.1.")] = "",
     port: Annotated[int, typer.Option("--port", help="Port; 0 takes a free one; default: serve.port.", min=-1, max=65535)] = -1,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback, without any token.")] = False,
+    require_tokens: Annotated[bool, typer.Option("--require-tokens", help="Ask for a token on loopback too.")] = False,
+    tls_cert: Annotated[str, typer.Option("--tls-cert", metavar="FILE", help="Certificate chain (PEM): serve HTTPS.")] = "",
+    tls_key: Annotated[str, typer.Option("--tls-key", metavar="FILE", help="Its private key (PEM).")] = "",
+    access_log: Annotated[bool, typer.Option("--access-log", help="One JSON line a request on stderr.")] = False,
+    reload_snapshot: Annotated[bool, typer.Option(
+        "--reload-snapshot", help="Start no server: publish what is applied, and the tokens, again, for those that run.",
+    )] = False,
     workers: Annotated[int, typer.Option("--workers", help="Processes; default: serve.workers, else one for each processor, and "
                                          "one alone beside the embedded store.", min=0, max=256)] = 0,
     project_dir: ProjectDir = "",
@@ -36,8 +45,15 @@ def serve(
     from skewless import serve as server
 
     config = read_config(project_dir or None, target=target or None)
+    if reload_snapshot:
+        publish_again(config)
+        return
+    cert, key = (str(Path(name).resolve()) if name else "" for name in (tls_cert, tls_key))
+    given = {"tls_cert": cert, "tls_key": key, "require_tokens": require_tokens, "access_log": access_log}
+    chosen = {name: value for name, value in given.items() if value}
+    config = msgspec.structs.replace(config, serve=msgspec.structs.replace(config.serve, **chosen))
     if insecure:
-        say("warning: --insecure: whoever reaches this address reads every feature")
+        say("warning: --insecure: whoever reaches this address reads every feature, starts jobs, and is not asked who they are")
 
     def on_ready(url: str) -> None:
         print(url, flush=True)
@@ -48,6 +64,22 @@ def serve(
     lines = try_these(config)
     server.run(config, host=host or None, port=None if port < 0 else port, insecure=insecure, workers=workers, on_ready=on_ready)
     say("stopped")
+
+
+def publish_again(config: Config) -> None:
+    """Snapshot and tokens as the registry has them. Raises SK251, SK600."""
+    from skewless.online import connect, speaking
+    from skewless.registry import snapshot
+    from skewless.registry.store import Store
+    from skewless.registry.tokens import Tokens
+
+    registry = Store(config).require_applied()
+    client = connect(config)
+    with speaking(config.online_store):
+        id_ = snapshot.publish(client, config.namespace, registry)
+        tokens = Tokens(config).publish(client)
+    say(f"published: snapshot {id_}, {len(registry.views)} feature view{'s' * (len(registry.views) != 1)}, "
+        f"{tokens} token{'s' * (tokens != 1)}; running servers take them over within about a second")
 
 
 def try_these(config: Config) -> list[str]:

@@ -57,7 +57,7 @@ class Store:
                     "SK253", "the registry changed while the plan was being applied", hint="Look at the new plan: skewless plan"
                 )
             self._replace(connection, wanted)
-            self._event(connection, "apply", plan_id, {
+            self.append_event(connection, "apply", plan_id, {
                 "views": [v.ref for v in wanted.views], "redefined": sorted(redefined)})
 
     def _applied(self, connection: sa.Connection) -> Registry:
@@ -122,7 +122,8 @@ class Store:
 
     # events
 
-    def _event(self, connection: sa.Connection, kind: str, subject: str, detail: dict[str, Any]) -> None:
+    def append_event(self, connection: sa.Connection, kind: str, subject: str, detail: dict[str, Any]) -> None:
+        """One line of who did what, inside a writing transaction."""
         table = tables.events
         last = connection.execute(
             sa.select(sa.func.max(table.c.number)).where(table.c.project == self.project, table.c.target == self.target)
@@ -135,7 +136,7 @@ class Store:
     def record_event(self, kind: str, subject: str, detail: dict[str, Any] | None = None) -> None:
         """One line of who did what, when."""
         with self.database.write() as connection:
-            self._event(connection, kind, subject, detail or {})
+            self.append_event(connection, kind, subject, detail or {})
 
     def events(self, *, limit: int = 100) -> list[dict[str, Any]]:
         """The newest events, newest first: number, kind, subject, actor, detail, at_us."""
