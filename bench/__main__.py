@@ -1,11 +1,11 @@
-"""`python -m bench [NAME…]`: materialize, sync, training, lookups. Without names, all of them."""
+"""`python -m bench [NAME…]`: materialize, sync, training, lookups, check. Without names, all of them."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-NAMES = ("materialize", "sync", "training", "lookups")
+NAMES = ("materialize", "sync", "training", "lookups", "check")
 
 
 def main() -> None:

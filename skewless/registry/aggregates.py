@@ -11,18 +11,19 @@ from skewless.registry.lineage import declared_types, dialect_of
 from skewless.registry.model import Feature, View
 from skewless.registry.report import Report
 from skewless.sql.definition import feature_slices, parse
-from skewless.sql.reproducible import Unstable, longest_window_us, unstable_aggregates
+from skewless.sql.reproducible import Unstable, longest_window_us, lookback_us, unstable_aggregates
 
 _EXACT_TYPES = ("int32", "int64", "decimal", "bool")
 
 
 def check_sql(root: Path, manifest: dict[str, Any], node: dict[str, Any], view: View, report: Report) -> None:
-    """Reports SK131, SK132 (per feature without `approximate`), SK133 (once a view) and SK134."""
+    """Reports SK131, SK132 (per feature without `approximate`), SK133 and SK135 (once a view) and SK134."""
     sql, dialect = node.get("compiled_code") or "", dialect_of(manifest)
     if not sql or parse(sql, dialect) is None:
         fact = "the SQL is not compiled" if not sql else "the SQL does not parse, so it is not checked"
         report.add_at(view.file, 0, "SK134", fact, level="warning", hint="" if sql else "Run: dbt compile")
         return
+    _check_lookback(view, parse(sql, dialect), report)
     slices = feature_slices(sql, dialect, view.key_names, view.feature_names)
     types = declared_types(manifest, node)
     short: dict[int, list[str]] = {}
@@ -39,6 +40,17 @@ def check_sql(root: Path, manifest: dict[str, Any], node: dict[str, Any], view: 
             short.setdefault(window_us, []).append(feature.name)
     if short:
         _report_windows(view, short, report)
+
+
+def _check_lookback(view: View, query: Any, report: Report) -> None:
+    """Reports SK135: a window that is longer than what the SQL reads before the window being computed lacks its oldest rows."""
+    longest, back = longest_window_us(query), lookback_us(query)
+    if longest is not None and back is not None and back < longest:
+        have, wanted = format_duration(back) if back else "0s", format_duration(longest)
+        report.meta(
+            "SK135", f"input_lookback {have} is shorter than a window of {wanted}", "input_lookback",
+            hint=f"Rows at the start of each run would lack the oldest of theirs. Declare input_lookback: {wanted}",
+        )
 
 
 def _report(root: Path, node: dict[str, Any], view: View, feature: Feature, found: Unstable, report: Report) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+_SPELT = (exp.Anonymous, exp.Add, exp.Cast, exp.DateBin, exp.Encode, exp.Sub)   # what a rule may change
 _TO_INTERVAL = {
     "to_milliseconds": "MILLISECOND", "to_seconds": "SECOND", "to_minutes": "MINUTE", "to_hours": "HOUR", "to_days": "DAY",
     "to_weeks": "WEEK", "to_months": "MONTH", "to_years": "YEAR",
@@ -18,7 +19,7 @@ _TO_INTERVAL = {
 def canonical(query: exp.Query, dialect: str) -> exp.Query:
     """The same query in the canonical form; the tree is changed in place."""
     rules = (*_BOTH, *_POSTGRES) if dialect == "postgres" else _BOTH
-    for node in reversed(list(query.walk())):   # the inner ones first
+    for node in [n for n in query.walk() if isinstance(n, _SPELT)][::-1]:   # the inner ones first
         for rule in rules:
             changed = rule(node)
             if changed is not None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from sqlglot import exp
 
 from skewless.sql.inference import Typer, handles, number
+from skewless.sql.parsing import spelling
 from skewless.sql.value import (
     BOOL,
     BYTES,
@@ -187,7 +188,7 @@ def _from_text(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
     if isinstance(inner.constant, str):
         return "cast.plain" if _constant_reads(inner.constant, to) else "cast.text_format"
     if to.name in INT_BITS:
-        columns = [t.text(c) for c in node.find_all(exp.Column)]
+        columns = [spelling(c) for c in node.find_all(exp.Column)]
         return "cast.plain" if any(("digits", c) in t.facts for c in columns) else "cast.text_int"
     return "cast.text_fallible"
 

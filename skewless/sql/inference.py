@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from sqlglot import exp
 
+from skewless.sql.parsing import spelling
 from skewless.sql.rules import RULES, Rule
 from skewless.sql.value import UNKNOWN_VALUE, UNTYPED, Column, Relation, Value
 
@@ -70,10 +71,6 @@ class Reading:
             met.append(rule_id)
             self.hits.append(Hit(RULES[rule_id], node, names))
 
-    def text(self, node: exp.Expr) -> str:
-        """A node's SQL on one line, for comparing and for messages."""
-        return node.sql(dialect=self.dialect, comments=False)
-
 
 class Typer:
     """Infers values inside one SELECT. The value of a node is kept in `node.meta["value"]`, its rules in `node.meta["rules"]`."""
@@ -120,10 +117,6 @@ class Typer:
     def hits_refuse(node: exp.Expr) -> bool:
         """Whether a rule that refuses was met at this node."""
         return any(RULES[rule].action == "refuse" for rule in node.meta.get("rules", ()))
-
-    def text(self, node: exp.Expr) -> str:
-        """A node's SQL, for comparing and for messages."""
-        return self.reading.text(node)
 
     def resolve(self, node: exp.Column) -> Value:
         """A column's value; the column is given its relation. SK202 and unknown where it does not exist."""
@@ -181,7 +174,7 @@ class Typer:
 
     def holds(self, fact: str, node: exp.Expr) -> bool:
         """Whether a fact about a node follows from the conditions around it."""
-        return (fact, self.text(bare(node))) in self.facts
+        return (fact, spelling(bare(node))) in self.facts
 
     def _follows(self, condition: exp.Expr, truth: bool) -> Iterator[tuple[str, str]]:
         condition = condition.unnest()
@@ -192,12 +185,12 @@ class Typer:
             yield from self._follows(condition.expression, truth)
         elif isinstance(condition, exp.Is) and isinstance(condition.expression, exp.Null):
             if not truth:
-                yield "notnull", self.text(bare(condition.this))
+                yield "notnull", spelling(bare(condition.this))
         elif truth and isinstance(condition, (exp.GT, exp.GTE, exp.NEQ, exp.LT, exp.LTE, exp.EQ, exp.Between)):
             yield from self._bounds(condition)
 
     def _bounds(self, condition: exp.Expr) -> Iterator[tuple[str, str]]:
-        subject = self.text(bare(condition.this))
+        subject = spelling(bare(condition.this))
         yield "notnull", subject
         if isinstance(condition, exp.Between):
             low, high = number(condition.args["low"]), number(condition.args["high"])
@@ -209,7 +202,7 @@ class Typer:
             digits = condition.this.args["from_"].name == "0123456789" and condition.this.args["to"].name == ""
             if digits:
                 for column in condition.this.find_all(exp.Column):
-                    yield "digits", self.text(column)
+                    yield "digits", spelling(column)
         if bound is None:
             return
         if isinstance(condition, (exp.GT, exp.GTE)):
@@ -224,7 +217,7 @@ class Typer:
     def _with_facts(self, node: exp.Expr, known: Value) -> Value:
         if not self.facts or not isinstance(node, (exp.Column, exp.Func, exp.Binary, exp.Window)):
             return known
-        text = self.text(bare(node))
+        text = spelling(bare(node))
         for fact, subject in self.facts:
             if subject != text:
                 continue

@@ -9,6 +9,7 @@ from sqlglot import exp
 from skewless.sql import aggregates, casts, conditions, numbers, texts, times, windows
 from skewless.sql.inference import Reading, Scope, Typer, number
 from skewless.sql.joins import as_of_rules, join
+from skewless.sql.parsing import spelling
 from skewless.sql.relations import WindowRelation, fault_of, joined, marker_of, read_marker, windowed
 from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value, either
 
@@ -187,6 +188,7 @@ class _Select:
     def __init__(self, node: exp.Select, scope: Scope, reading: Reading, scalar: bool) -> None:
         self.node, self.scope, self.reading, self.scalar = node, scope, reading, scalar
         self.t = Typer(reading, scope, _inner)
+        self.mixed_star = False
 
     def read(self) -> Relation:
         node, t = self.node, self.t
@@ -247,6 +249,7 @@ class _Select:
         sources = {a: s for a, s in self.scope.sources.items() if not table or a.lower() == table}
         if not table and len(sources) > 1:
             self.t.hit("name.star", star)
+            self.mixed_star = True
         if any(s.open for s in sources.values()):
             return [star]
         without = {e.name.lower() for e in inner.args.get("except_") or ()}
@@ -329,7 +332,7 @@ class _Select:
             if select.is_star:
                 return replace(OPEN, columns=tuple(columns))
             name = select.alias_or_name or select.output_name or f"_col_{i}"
-            if name.lower() in names:
+            if name.lower() in names and not self.mixed_star:   # that is reported already
                 self.t.hit("name.duplicate", select, name=name)
             names.add(name.lower())
             columns.append(Column(name, select.meta.get("value", UNKNOWN_VALUE)))
@@ -361,12 +364,13 @@ class _Select:
         texts_: dict[str, str] = {}
         for select in self.node.expressions:
             inner = select.unalias()
-            texts_.setdefault(self.t.text(inner).lower(), select.alias_or_name.lower())
+            if grouped is not None:
+                texts_.setdefault(spelling(inner), select.alias_or_name.lower())
             if isinstance(inner, exp.Column):
                 kept.setdefault((inner.table.lower(), inner.name.lower()), select.alias_or_name.lower())
         out = []
         if grouped is not None:
-            keys = [self.t.text(k).lower() for k in grouped.expressions]
+            keys = [spelling(k) for k in grouped.expressions]
             if all(k in texts_ for k in keys):
                 out.append(frozenset(texts_[k] for k in keys))
         else:

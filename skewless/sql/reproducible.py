@@ -97,6 +97,20 @@ def longest_window_us(query: exp.Query) -> int | None:
     return longest
 
 
+_WINDOW_START = "0001-01-01 00:00:00"   # of the macro window_start(); the materialization puts the real start there
+
+
+def lookback_us(query: exp.Query) -> int | None:
+    """How far before the window being computed a query reads its inputs, in microseconds; None where it reads all of them."""
+    found: list[int] = []
+    for literal in query.find_all(exp.Literal):
+        if literal.name == _WINDOW_START and isinstance(literal.parent, exp.Cast):
+            around = literal.parent.parent
+            back = around.expression if isinstance(around, exp.Sub) else None
+            found.append((interval_us(back) or 0) if isinstance(back, exp.Interval) else 0)
+    return min(found, default=None)
+
+
 _UNIT_US = {
     "MICROSECOND": 1, "MILLISECOND": 1000, "SECOND": 10**6, "MINUTE": 60 * 10**6, "HOUR": 3600 * 10**6, "DAY": 86400 * 10**6,
     "WEEK": 7 * 86400 * 10**6,

@@ -69,7 +69,7 @@ def interval(t: Typer, node: exp.Expr) -> Value:
         t.value(node.this)
     elif unit == "WEEK":
         t.hit("time.interval_week", node)
-    elif _long(unit, abs(amount)):
+    elif _long(unit, amount):
         t.hit("time.interval_long", node)
     else:
         t.hit("time.plain", node)
@@ -77,7 +77,7 @@ def interval(t: Typer, node: exp.Expr) -> Value:
 
 
 def _long(unit: str, amount: int | Fraction) -> bool:
-    return amount >= 100 and unit in ("DAY", "HOUR", "MINUTE", "SECOND", "MONTH", "YEAR")
+    return (amount >= 100 or amount <= -100) and unit in ("DAY", "HOUR", "MINUTE", "SECOND", "MONTH", "YEAR")
 
 
 def shifted(t: Typer, node: exp.Expr, left: Value, right: Value) -> Value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from skewless.sql.inference import Typer, function_name, handles, number
+from skewless.sql.parsing import spelling
 from skewless.sql.times import interval_us, unit_of
 from skewless.sql.value import INT64, ROWS_MAX, TIMESTAMP, UNKNOWN_VALUE, Value
 
@@ -23,10 +24,13 @@ class Over:
     order: exp.Order | None
     spec: exp.WindowSpec | None
 
-    def key(self, dialect: str) -> str:
+    def key(self, dialect: str = "") -> str:
         """Equal for equal windows, however they are written."""
         parts = [*self.partition_by, *([self.order] if self.order else []), *([self.spec] if self.spec else [])]
-        return " ".join(p.sql(dialect=dialect, comments=False).lower() for p in parts)
+        return " ".join(spelling(p) for p in parts)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Over:
+        return self
 
 
 def resolved(node: exp.Window, named: dict[str, exp.Window]) -> Over:
