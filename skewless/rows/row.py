@@ -22,6 +22,7 @@ import orjson
 
 from skewless.errors import SkewlessError
 from skewless.registry.model import Schema, View
+from skewless.rows.transcode import Transcoder
 from skewless.rows.values import array_head, decoder, json_encoder, msgpack_encoder
 
 LAYOUT = struct.Struct(">2s8sqqq")
@@ -92,6 +93,8 @@ class Reader:
         self.view = view
         self.fingerprint = view.schema.fingerprint
         self.identity = b"Sj" + bytes.fromhex(self.fingerprint)     # rows that start so hold the reply's very bytes
+        self.packed = b"Sm" + self.identity[2:]
+        self.transcode = Transcoder(view).json
         self._plans: dict[bytes, Plan] = {}
         self._encoders = [json_encoder(f.type) for f in view.features]
         self._nulls = b"[" + b",".join([b"null"] * len(view.features)) + b"]"
@@ -107,23 +110,31 @@ class Reader:
             return raw[HEADER_SIZE:]
         if read_header(raw).tombstone:
             return self._nulls
+        if raw[:10] == self.packed:
+            try:
+                return self.transcode(raw[HEADER_SIZE:])
+            except ValueError as error:
+                raise SkewlessError("SK304", f"the row's values do not read: {error}") from None
         return b"[" + b",".join([encode(v) for encode, v in zip(self._encoders, self._values(raw), strict=True)]) + b"]"
+
+    def inner(self, raw: bytes) -> bytes | None:
+        """What stands between the brackets of the row's JSON array, where every comma in it separates two values; else None.
+
+        An array of n values holds n - 1 commas that separate, and more only inside of texts and arrays. Raises SK304, SK305.
+        """
+        body = self.values_json(raw)
+        inner = body[1:-1]
+        return inner if inner.count(b",") == len(self._encoders) - 1 and body[:1] == b"[" and body[-1:] == b"]" else None
 
     def texts(self, raw: bytes) -> list[bytes]:
         """The values as JSON texts, in the order of `view.features`: slices of the stored bytes where nothing has to change.
 
-        The bytes between the brackets of an n-array hold n - 1 commas at least; where they hold no more, each one separates.
-        Raises SK304, SK305.
+        Raises SK304, SK305, and ValueError for a JSON row that is none.
         """
-        if raw[:10] != self.identity:
-            if read_header(raw).tombstone:
-                return [b"null"] * len(self._encoders)
-            return [encode(v) for encode, v in zip(self._encoders, self._values(raw), strict=True)]
-        body = raw[HEADER_SIZE:]
-        texts = body[1:-1].split(b",")
-        if len(texts) == len(self._encoders) and body[:1] == b"[" and body[-1:] == b"]":
-            return texts
-        texts = [bytes(text) for text in _json_texts(body)]
+        inner = self.inner(raw)
+        if inner is not None:
+            return inner.split(b",")
+        texts = [bytes(text) for text in _json_texts(self.values_json(raw))]
         if len(texts) != len(self._encoders):
             raise SkewlessError("SK304", f"the row holds {len(texts)} values and its schema {len(self._encoders)}")
         return texts
