@@ -220,6 +220,12 @@ def test_a_job_without_end_is_given_up_and_its_jvm_is_gone(flink: Flink, monkeyp
         session.run([], ["SELECT 1 AS a"])
 
 
+def test_a_jvm_that_does_not_start_says_why(flink: Flink) -> None:
+    with pytest.raises(SkewlessError) as caught:
+        Session(heap_megabytes=1)
+    assert caught.value.code == "SK925" and "heap" in caught.value.detail.lower() and "--again" in caught.value.hint
+
+
 def test_statements_and_settings_are_of_one_call(flink: Flink) -> None:
     session = flink.session
     session.execute([*ENDLESS, "CREATE VIEW ten AS SELECT 10 AS a", "INSERT INTO nowhere SELECT a FROM ten"])

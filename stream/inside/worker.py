@@ -91,6 +91,7 @@ class Flink:
         heap = settings["heap_megabytes"]
         options = [
             f"-Xmx{heap}m", f"-XX:MaxDirectMemorySize={heap}m", "-XX:MaxMetaspaceSize=384m", "-XX:+ExitOnOutOfMemoryError",
+            "-XX:+DisplayVMOutputToStderr",     # the bridge reads the port from stdout
             "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j.configurationFile=file:{log4j}",
             f"-Djava.io.tmpdir={self.folder}", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8",
             *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENS),
