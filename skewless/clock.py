@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from skewless.errors import SkewlessError
 
 EPOCH = datetime(1970, 1, 1)
+BEGIN_OF_TIME_US = -62_135_596_800_000_000      # 0001-01-01, the first instant that every world can write
 
 
 def now_us() -> int:

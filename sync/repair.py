@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import unquote, unquote_to_bytes
 
-import duckdb
 import pyarrow as pa
 
 from skewless import rows
 from skewless.registry.model import JoinKey, View
 from skewless.warehouse.lake import LakeTable
+from skewless.warehouse.session import memory
 
 
 def newest_rows(lake: LakeTable, view: View, keys: Sequence[bytes], *, version: int | None = None) -> pa.Table:
@@ -18,8 +18,7 @@ def newest_rows(lake: LakeTable, view: View, keys: Sequence[bytes], *, version: 
     wanted = entities(view, keys)
     names = ", ".join(f'"{k.name}"' for k in view.join_keys)
     columns = ", ".join(f'r."{n}"' for n in (*view.key_names, "event_timestamp", *view.feature_names, "ingested_at"))
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
+    with memory() as con:
         con.register("skw_wanted", wanted)
         return con.sql(
             f"select {columns} from {lake.relation(version=version)} r semi join skw_wanted using ({names}) "
@@ -34,8 +33,7 @@ def departed(
     names = ", ".join(f'"{k.name}"' for k in view.join_keys)
     columns = ", ".join(f'v."{k.name}"' for k in view.join_keys)
     where = "" if alive_us is None else f" where event_timestamp >= make_timestamp({alive_us})"
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
+    with memory() as con:
         con.register("skw_living", living)
         return con.sql(
             f"select distinct {columns} from {lake.relation('versions', version=version)} v "

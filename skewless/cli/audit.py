@@ -26,13 +26,12 @@ def audit(
 ) -> None:
     """A line a view and a few examples on stdout; with --json everything as a list."""
     from skewless.audit import AuditResult, audit_view
-    from skewless.cli.sync import choose
-    from skewless.registry.store import Store
     from skewless.warehouse.lake import LakeTable
+    from skewless.warehouse.selection import applied_views
 
     config = read_config(project_dir or None, target=target or None)
     results: list[AuditResult] = []
-    for view in choose(Store(config).require_applied(), views or []):
+    for view in applied_views(config, views or []):
         if not views and not (view.online and LakeTable(config.lake_root, view).exists()):
             say(f"{view.ref}: skipped, it is not online or has no history yet")
             continue

@@ -9,7 +9,7 @@ import typer
 
 from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
 from skewless.config import read_config
-from skewless.registry.model import Registry, View, parse_ref
+from skewless.registry.model import View
 
 app = typer.Typer(add_completion=False)
 
@@ -29,11 +29,11 @@ def sync(
     target: Target = "",
 ) -> None:
     """A line a view on stderr; with --json a list of results on stdout."""
-    from skewless.registry.store import Store
     from skewless.sync import batch
+    from skewless.warehouse.selection import applied_views
 
     config = read_config(project_dir or None, target=target or None)
-    chosen = choose(Store(config).require_applied(), views or [])
+    chosen = applied_views(config, views or [])
     results = batch.sync(
         config, chosen, full=full, rows_per_second_max=rate, on_view=_progress,
         on_skip=lambda view, why: say(f"{view.ref}: skipped, {why}"),
@@ -46,14 +46,6 @@ def sync(
         )
     if as_json:
         print_json([{**r._asdict(), "position": [r.position.table_id, r.position.version, r.position.r_us]} for r in results])
-
-
-def choose(registry: Registry, names: list[str]) -> list[View]:
-    """The named views (latest version where none is given), or all versions of all views. Raises SK104, SK404."""
-    if not names:
-        return list(registry.views)
-    refs = [parse_ref(name) for name in names]
-    return [registry.view(ref.view, ref.version) for ref in refs]
 
 
 def _progress(view: View) -> Callable[[int, int], None]:

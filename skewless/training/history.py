@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skewless.clock import format_instant, now_us
+from skewless.clock import BEGIN_OF_TIME_US, format_instant, now_us
 from skewless.errors import Findings, SkewlessError
 from skewless.registry.model import Selected, View
 from skewless.training.labels import LabelFrame
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SECOND_US = 1_000_000
 DAY_US = 86_400_000_000
-EARLIEST_US = -62_135_596_800_000_000      # 0001-01-01
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def window(view: View, frame: LabelFrame, mode: str) -> tuple[int, int]:
     """[lo, hi] of event times that some label can see, both inclusive; an empty frame sees nothing."""
     if frame.min_us is None or frame.max_us is None:
         return 0, -1
-    lo = EARLIEST_US if view.ttl_us is None else frame.min_us - view.ttl_us
+    lo = BEGIN_OF_TIME_US if view.ttl_us is None else frame.min_us - view.ttl_us
     return lo, frame.max_us - (0 if mode == "known_at" else view.availability_delay_us or 0)
 
 

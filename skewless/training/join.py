@@ -106,10 +106,10 @@ def _selected(registry: Registry, service: str | None, features: Sequence[str] |
 @contextmanager
 def _connection() -> Iterator[tuple[Any, Path, Callable[[], Callable[[], None]]]]:
     """An in-memory DuckDB and a scratch folder; both go away unless `keep()` was called, which hands over the clean-up."""
-    import duckdb
+    from skewless.warehouse.session import memory
 
     scratch = Path(tempfile.mkdtemp(prefix="skewless-"))
-    con = duckdb.connect()
+    con = memory()
     kept = False
 
     def clean_up() -> None:
@@ -121,7 +121,6 @@ def _connection() -> Iterator[tuple[Any, Path, Callable[[], Callable[[], None]]]
         return clean_up
 
     try:
-        con.execute("set TimeZone = 'UTC'").fetchall()
         con.execute("set temp_directory = ?", [str(scratch / "spill")]).fetchall()
         con.execute("set enable_progress_bar = false").fetchall()
         yield con, scratch, keep

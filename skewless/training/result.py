@@ -13,6 +13,7 @@ import msgspec
 from skewless.errors import SkewlessError
 from skewless.training.content import ContentHash
 from skewless.training.manifest import METADATA_KEY, Manifest, manifest_path, to_json
+from skewless.warehouse.files import sync_to_disk
 
 if TYPE_CHECKING:
     import duckdb
@@ -147,21 +148,13 @@ def _whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        _fsync(temporary)
+        sync_to_disk(temporary)
         os.replace(temporary, path)
-        _fsync(path.parent)
+        sync_to_disk(path.parent)
     except OSError as error:
         raise SkewlessError("SK707", f'"{path}" cannot be written', detail=f"{error.strerror or error}.") from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _record(config: Config, manifest: Manifest, path: Path) -> None:

@@ -16,6 +16,7 @@ from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.registry.model import View
 from skewless.warehouse import columns, windows
+from skewless.warehouse.chunk import NOTHING_GONE
 from skewless.warehouse.columns import literal, quoted
 from skewless.warehouse.ledger import Interval
 
@@ -55,13 +56,10 @@ def steps(run: Run) -> Generator[Step, Any, list[dict[str, Any]]]:
         before = f"select *, cast(null as timestamp) as ingested_at, false as __moved from ({_cells(run, 'skw_first')})"
         wanted = _cells(run, "skw_second")
         yield run._step("difference", fetch=False, wanted=wanted, before=before, moved="false")
-        days = json.loads((yield run._step("touched", gone=f"select * from {NOTHING}")) or "[]") or []
+        days = json.loads((yield run._step("touched", gone=f"select * from {NOTHING_GONE}")) or "[]") or []
         sample = (yield run._step("delta_sample")) if days else None
         found.append(_part(run, name, window, days, sample))
     return found
-
-
-NOTHING = "(select timestamp 'epoch' superseded_at, timestamp 'epoch' ingested_at, date 'epoch' event_date where false)"
 
 
 def _window(run: Run) -> Generator[Step, Any, Interval | None]:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import format_instant
+from skewless.clock import BEGIN_OF_TIME_US, format_instant
 from skewless.errors import SkewlessError
 from skewless.warehouse import columns, files, ledger, order
 from skewless.warehouse.columns import EVENT, INGESTED, SUPERSEDED, literal, names, quoted, slot
@@ -17,7 +17,6 @@ from skewless.warehouse.snapshot import Snapshot
 if TYPE_CHECKING:
     from skewless.warehouse.run import Run, Step, Totals
 
-BEGIN_OF_TIME_US = -62_135_596_800_000_000
 GUARD_FROM_ROWS = 100
 APPEND_FILES_MAX = 8                        # a partition with this many current files is rewritten as one
 SAMPLE = 3

@@ -19,8 +19,6 @@ from skewless.warehouse.snapshot import Snapshot
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BEGIN_OF_TIME_US = -62_135_596_800_000_000
-
 
 @dataclass
 class Changes:
@@ -68,7 +66,7 @@ def _changed(con: duckdb.DuckDBPyConnection, now: Snapshot, since: Position, act
     parts = [f"select {columns} from ({now.scan(touched)}) where {INGESTED} > {literal(_threshold(now, since))}"]
     flushed = [f for f in now.of("pending") if f.r_us > since.r_us]
     if flushed:
-        start = _complete_through(now)
+        start = now.streams_count_from_us()
         tail = f"({now.scan(now.of('current', lo_us=start))} union all {now.scan(now.of('pending'))})"
         winners = order.winners(f"select * from {tail} where {EVENT} >= {literal(start)}", now.view)
         parts.append(
@@ -90,7 +88,7 @@ def _gone(now: Snapshot, since: Position) -> str:
         f"where {SUPERSEDED} > {threshold} or {SUPERSEDED} <= {INGESTED}"
     )
     if late:
-        before = literal(_complete_through(now))
+        before = literal(now.streams_count_from_us())
         sql += f" union all select {columns}, true from ({now.scan(late)}) where {EVENT} < {before}"
     return f"select distinct * from ({sql})"
 
@@ -114,8 +112,3 @@ def _with_replacements(now: Snapshot) -> str:
 def _threshold(now: Snapshot, since: Position) -> int:
     folded = [e.folded_since_us - 1 for e in now.entries if e.version > since.version and e.folded_since_us is not None]
     return min([since.r_us, *folded])
-
-
-def _complete_through(now: Snapshot) -> int:
-    at = now.complete_through_us()
-    return BEGIN_OF_TIME_US if at is None else at

@@ -7,7 +7,6 @@ macros/feature_view/, rendered once a run, with `__skw_…__` places that are bo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -221,8 +220,3 @@ def request_of(node: dict[str, Any], view: View, **options: Any) -> Request:
         request = replace(request, retract_limit=float(block["retract_limit"]))
     delay = (block.get("stream") or {}).get("batch_delay")
     return replace(request, delay_us=clock.parse_duration(delay)) if delay else request
-
-
-def value(answer: Any) -> Any:
-    """The one value of a query, JSON decoded where it is a text."""
-    return json.loads(answer) if isinstance(answer, str) else answer

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from skewless.clock import BEGIN_OF_TIME_US
 from skewless.registry.model import View
 from skewless.warehouse import files, ledger, order
 from skewless.warehouse.columns import EVENT, INGESTED, SUPERSEDED, literal, names, quoted
@@ -29,6 +30,11 @@ class Snapshot:
         begin = ledger.begin_us(self.entries, self.view.begin_us)
         return ledger.contiguous_end(ledger.covered(self.entries, feature=feature), begin)
 
+    def streams_count_from_us(self) -> int:
+        """From where rows of a stream count: complete_through, or the beginning of time."""
+        at = self.complete_through_us()
+        return BEGIN_OF_TIME_US if at is None else at
+
     def of(self, *states: str, lo_us: int | None = None, hi_us: int | None = None) -> list[LakeFile]:
         """The files of these row states whose partition may hold event times within [lo, hi]."""
         return [f for f in self.files if f.row_state in states and f.holds(self.partition, lo_us, hi_us)]
@@ -50,7 +56,7 @@ class Snapshot:
         both = kind == "versions"
         none = f", cast(null as timestamp) as {SUPERSEDED}" if both else ""
         if pending:
-            since = literal(self.complete_through_us() or -62_135_596_800_000_000)
+            since = literal(self.streams_count_from_us())
             tail = f"select * from ({current} union all {self.scan(pending)}) where {EVENT} >= {since}"
             rows = order.versions(tail, self.view) if both else order.winners(tail, self.view)
             sql = f"select *{none} from ({current}) where {EVENT} < {since} union all {rows}"

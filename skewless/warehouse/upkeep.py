@@ -43,7 +43,6 @@ def compact(table: LakeTable) -> Upkeep:
         if many:
             stamp = table.next_stamp()
             with memory() as con:
-                con.execute("set TimeZone = 'UTC'")
                 added = [_merge(con, table, state, day, there, stamp) for (state, day), there in many.items()]
             removed = [f for there in many.values() for f in there]
             table.commit(LedgerEntry(kind=ledger.COMPACT, r_us=stamp), added=added, removed=removed, data_change=False)
