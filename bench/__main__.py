@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…]`: materialize, sync, training, lookups, check. Without names, all of them."""
+"""`python -m bench [NAME…]`: materialize, sync, training, serving, check. Without names, all of them."""
 
 from __future__ import annotations
 

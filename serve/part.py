@@ -13,7 +13,6 @@ from skewless.errors import SkewlessError
 from skewless.lookup import EXPIRED, MISSING, NULL, OK, STALE, ViewPlan, unreadable
 from skewless.types import parse_type
 
-DAY_US = 86_400_000_000
 ALWAYS_US = 2**63
 PATTERNS_MAX = 4_096
 Texts = list[bytes]
@@ -97,15 +96,19 @@ class ViewPart:
         return orjson.dumps(dict(zip(self.vp.names, statuses, strict=True)) if self.named else statuses)[1:-1]
 
     def statuses_of(self, inner: bytes, at: int) -> bytes:
-        """Statuses of a valid row by the NULLs in its values, the first `null` being at `at`; every comma separates two values.
+        """Statuses of a valid row by the NULLs in its values, the first `null` being at `at`; empty where commas are in values.
 
         A value is NULL where `null` stands between separators; inside of a text another character is next to it.
         """
-        nulls, end = [], len(inner) - 4
+        nulls, end, commas, counted = [], len(inner) - 4, 0, 0
         while at >= 0:
+            commas += inner.count(b",", counted, at)
+            counted = at
             if (at == 0 or inner[at - 1] == 44) and (at == end or inner[at + 4] == 44):
-                nulls.append(inner.count(b",", 0, at))
+                nulls.append(commas)
             at = inner.find(b"null", at + 4)
+        if commas + inner.count(b",", counted) != self.commas:
+            return b""
         pattern = tuple(nulls)
         found = self._patterns.get(pattern)
         if found is None:
@@ -131,30 +134,19 @@ def template(names: Sequence[str]) -> Texts:
     return out
 
 
-def literal(text: bytes) -> bytes:
-    """The text as a part of a format."""
-    return text.replace(b"%", b"%%")
-
-
 def instant_text(at_us: int) -> bytes:
     """An instant as a JSON string."""
-    day, us = divmod(at_us, DAY_US)
-    seconds, us = divmod(us, 1_000_000)
-    if us == 0:
-        return b'"%b%bZ"' % (_day(day), _clock(seconds))
+    minutes, us = divmod(at_us, 60_000_000)
+    if us % 1_000_000 == 0:
+        return b'"%b:%02dZ"' % (_minute(minutes), us // 1_000_000)
     if us % 1000 == 0:
-        return b'"%b%b.%03dZ"' % (_day(day), _clock(seconds), us // 1000)
-    return b'"%b%b.%06dZ"' % (_day(day), _clock(seconds), us)
+        return b'"%b:%02d.%03dZ"' % (_minute(minutes), us // 1_000_000, us // 1000 % 1000)
+    return b'"%b:%02d.%06dZ"' % (_minute(minutes), us // 1_000_000, us % 1_000_000)
 
 
-@lru_cache(maxsize=4_096)
-def _day(days: int) -> bytes:
-    return format_instant(days * DAY_US)[:11].encode()
-
-
-@lru_cache(maxsize=8_192)
-def _clock(seconds: int) -> bytes:
-    return b"%02d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+@lru_cache(maxsize=65_536)
+def _minute(minutes: int) -> bytes:
+    return format_instant(minutes * 60_000_000)[:16].encode()
 
 
 def _quoter(type_text: str) -> Callable[[bytes], bytes]:

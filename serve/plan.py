@@ -16,7 +16,7 @@ import orjson
 
 from skewless.errors import SkewlessError
 from skewless.lookup import Plan
-from skewless.serve.part import Answer, ViewPart, instant_text, literal
+from skewless.serve.part import Answer, ViewPart, instant_text
 
 Raws = Sequence[bytes | None]
 event_at = struct.Struct(">q").unpack_from
@@ -49,39 +49,44 @@ class Reply:
         `sources` says for each view where its row came from; it is `metadata.cache` then.
         """
         self.plan.check_sunset(now_us)
+        head = [b'{"entity_id":', entity, b","] if entity else [b"{"]
         if self.compact:
-            head = b'{"entity_id":' + entity + b"," if entity else b"{"
-            return head + self._head + b"," + self._one(raws, now_us, b"", sources) + b"}"
-        return (b'{"entity_id":' + entity + b"," if entity else b"{") + self._one(raws, now_us, entity, sources)
+            head += (self._head, b",")
+        return b"".join(head + self._one(raws, now_us, entity, sources))
 
     def many(self, raws: Raws, now_us: int, sources: Sequence[str] | None = None) -> bytes:
         """The body for a batch: `width` rows for each entity. Errors name the entity's index."""
         self.plan.check_sunset(now_us)
-        width, out, one, some = self.width, [], self._one, None
+        head = (b"{", self._head, b',"results":[{') if self.compact else (b'{"results":[{',)
+        width, out, one, some = self.width, list(head), self._one, None
         for at in range(0, len(raws), width):
             if sources is not None:
                 some = sources[at : at + width]
             try:
-                out.append(one(raws[at : at + width], now_us, b"", some))
+                out += one(raws[at : at + width], now_us, b"", some)
             except SkewlessError as error:
                 error.fact = f"entities[{at // width}]: {error.fact}"
                 raise
-        if not self.compact:
-            return b'{"results":[' + (b"{" + b",{".join(out) if out else b"") + b"]}"
-        return b"{" + self._head + b',"results":[' + (b"{" + b"},{".join(out) + b"}" if out else b"") + b"]}"
+            out.append(b",{")
+        out[-1] = b"]}" if raws else out[-1].removesuffix(b"{") + b"]}"
+        return b"".join(out)
 
-    def _one(self, raws: Raws, now_us: int, entity: bytes, sources: Sequence[str] | None) -> bytes:
-        """One entity's part of a reply, without the opening brace; in a full reply with the closing one."""
+    def _one(self, raws: Raws, now_us: int, entity: bytes, sources: Sequence[str] | None) -> list[bytes]:
+        """One entity's object without its opening brace, in pieces."""
         values, statuses, fresh, at, details = self._segments(raws, now_us) if self.order is None else self._ordered(raws, now_us)
         if self.compact:
             more = b',"detail":' + orjson.dumps(details) if details else b""
             if sources is not None:
                 more += b',"cache":' + orjson.dumps(list(sources))
-            return self._entity % (*values, *statuses, *fresh, *at, more)
+            pieces = self._entity.copy()
+            pieces[1::2] = (*values, *statuses, *fresh, *at, more)
+            return pieces
         event = b',"event_timestamp":' + at[0] if entity else b""
         detail = orjson.dumps(details) if details else b"{}"
         cache = b"" if sources is None else b',"cache":' + orjson.dumps(dict(zip(self.labels, sources, strict=True)))
-        return self._entity % (*values, event, *fresh, *statuses, detail, *at, cache)
+        pieces = self._entity.copy()
+        pieces[1::2] = (*values, event, *fresh, *statuses, detail, *at, cache)
+        return pieces
 
     def _segments(self, raws: Raws, now_us: int) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], dict[str, str]]:
         """For each view: its values, its statuses, freshness and event time as JSON texts; and `detail`. Laws 3 and 4."""
@@ -93,10 +98,14 @@ class Reply:
                 age_us = now_us - event_us
                 if 0 <= age_us <= part.plain_us:
                     inner = raw[35:-1]
-                    if inner.count(b",") == part.commas and raw[34] == 91 and raw[-1] == 93:
+                    null_at = inner.find(b"null")
+                    if null_at >= 0:
+                        words = part.statuses_of(inner, null_at)
+                    else:
+                        words = part.all_ok if inner.count(b",") == part.commas else b""
+                    if words and raw[34] == 91 and raw[-1] == 93:
                         values.append(part.named_values(inner.split(b",")) if part.named else inner)
-                        null_at = inner.find(b"null")
-                        statuses.append(part.all_ok if null_at < 0 else part.statuses_of(inner, null_at))
+                        statuses.append(words)
                         fresh.append(b"%d" % (age_us // 1000))
                         at.append(instant_text(event_us))
                         continue
@@ -133,19 +142,29 @@ class Reply:
             answers = answers or [part.answer(raw, now_us) for part, raw in zip(self.parts, raws, strict=True)]
             self.plan.check_refusals([status for answer in answers for status in answer.statuses])
 
-    def _compact_form(self) -> bytes:
-        holes = b",".join([b"%b"] * (self.width if self.order is None else 1))
-        views = b",".join([b"%b"] * self.width)
-        return (b'"values":[' + holes + b'],"status":[' + holes + b'],"freshness_ms":[' + views + b'],"event_timestamp":[' + views
-                + b"]%b")
+    def _compact_form(self) -> list[bytes]:
+        """Texts and holes in turn."""
+        holes, views = [b","] * ((self.width if self.order is None else 1) - 1), [b","] * (self.width - 1)
+        texts = [b'"values":[', *holes, b'],"status":[', *holes, b'],"freshness_ms":[', *views, b'],"event_timestamp":[', *views,
+                 b"]", b"}"]
+        return in_turn(texts)
 
-    def _full_form(self) -> bytes:
-        holes = b",".join([b"%b"] * (self.width if self.order is None else 1))
-        views = b",".join([literal(orjson.dumps(label)) + b":%b" for label in self.labels])
-        return (
-            b'"features":{' + holes + b'}%b,"metadata":{"freshness_ms":{' + views + b'},"status":{' + holes
-            + b'},"detail":%b,"event_timestamp":{' + views + b"}%b" + literal(self._tail)
-        )
+    def _full_form(self) -> list[bytes]:
+        """Texts and holes in turn."""
+        holes = [b","] * ((self.width if self.order is None else 1) - 1)
+        first, *others = [orjson.dumps(label) + b":" for label in self.labels]
+        views = [b"," + label for label in others]
+        texts = [b'"features":{', *holes, b"}", b',"metadata":{"freshness_ms":{' + first, *views, b'},"status":{', *holes,
+                 b'},"detail":', b',"event_timestamp":{' + first, *views, b"}", self._tail]
+        return in_turn(texts)
+
+
+def in_turn(texts: Sequence[bytes]) -> list[bytes]:
+    """The texts with an empty place between each two."""
+    out: list[bytes] = []
+    for text in texts:
+        out += (text, b"")
+    return out[:-1]
 
 
 def compiled(plan: Plan, compact: bool, int64_as_string: bool) -> Reply:

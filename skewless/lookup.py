@@ -160,11 +160,14 @@ class Plan:
 
         Values may be JSON values or text. Raises SK402 for join keys that are absent or unknown, SK3xx for a wrong type.
         """
-        if self.join_keys.keys() - entities.keys() or entities.keys() - self.known_keys:
+        if len(entities) != len(self.join_keys) and entities.keys() - self.known_keys:
             raise self._key_names(entities)
         out: list[bytes | None] = [None] * len(self.views)
         for maker, members in self.key_groups:
-            stem = maker.stem(entities)
+            try:
+                stem = maker.stem(entities)
+            except KeyError:
+                raise self._key_names(entities) from None
             if stem is not None:
                 for position, suffix in members:
                     out[position] = stem + suffix
