@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-NAMES = ("materialize", "sync", "training", "lookups", "check")
+NAMES = ("materialize", "sync", "training", "serving", "check")
 
 
 def main() -> None:
