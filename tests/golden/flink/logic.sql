@@ -16,6 +16,11 @@ SELECT
   CAST(`r1` AS BOOLEAN) AS `r1`,
   CAST(`s1` AS BOOLEAN) AS `s1`,
   CAST(`t1` AS BOOLEAN) AS `t1`,
+  CAST(`t2` AS BOOLEAN) AS `t2`,
+  CAST(`t3` AS BOOLEAN) AS `t3`,
+  CAST(`t4` AS BOOLEAN) AS `t4`,
+  CAST(`n2` AS BOOLEAN) AS `n2`,
+  CAST(`n3` AS BOOLEAN) AS `n3`,
   CAST(`u1` AS BOOLEAN) AS `u1`
 FROM (
   SELECT
@@ -33,9 +38,14 @@ FROM (
     `ev`.`i` IN (4, 5) AS `n1`,
     `ev`.`s` IS NOT NULL AS `p1`,
     (`ev`.`i` > 1 OR `ev`.`g` = 2) AND NOT (`ev`.`b` AND `ev`.`i` < 0) AS `q1`,
-    `ev`.`d` > 1.5 AS `r1`,
+    `ev`.`d` > CAST(1.5 AS DOUBLE) AS `r1`,
     `ev`.`x` = 2.50 AS `s1`,
-    `ev`.`x` < `ev`.`d` AS `t1`,
+    CAST(`ev`.`x` AS DOUBLE) < `ev`.`d` AS `t1`,
+    `ev`.`d` >= CAST(`ev`.`x` AS DOUBLE) AS `t2`,
+    `ev`.`d` BETWEEN CAST(`ev`.`x` AS DOUBLE) AND 5 AS `t3`,
+    `ev`.`d` IN (CAST(`ev`.`x` AS DOUBLE), CAST(1.5 AS DOUBLE)) AS `t4`,
+    CAST(`ev`.`g` AS BIGINT) IN (`ev`.`o`, `ev`.`l`) AS `n2`,
+    `ev`.`l` IN (1, 7) AS `n3`,
     `ev`.`dt` >= DATE '2020-01-01' AS `u1`
   FROM `ev`
 ) AS `result`
