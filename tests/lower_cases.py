@@ -76,7 +76,7 @@ SCALARS = {
     "numbers": """select o, i + g as a, i * g - 3 as m, -i as n, abs(i) as ab, l + 1 as l1, l // nullif(g, 0) as q, i %
         nullif(g, 0) as r,
         cast(i as double) / nullif(cast(g as double), 0) as f, x + x as xx, x - 1 as x1, cast(x as decimal(19,2)) * x as xp,
-        cast(x / nullif(g, 0) as decimal(18,6)) as xd, sign(d) as sd, ceil(d) as cd, floor(x) as fx, round(x, 1) as rx,
+        sign(d) as sd, ceil(d) as cd, floor(x) as fx, round(x, 1) as rx,
         trunc(x, 1) as tx,
         case when d >= 0 then sqrt(d) end as sq, floor(i) as fi from ev""",
     "minus_zero": "select o, d * 0 as z, case when d = 0 then -d else d end as y, cast(d as double) as e from ev",
@@ -96,7 +96,9 @@ SCALARS = {
         distinct from g as j,
         b is true as k1, b is not false as k2, i between -3 and g as l1, i not in (1, 2, 3) as m1, i in (4, 5) as n1, s is
         not null as p1,
-        (i > 1 or g = 2) and not (b and i < 0) as q1, d > 1.5 as r1, x = 2.50 as s1, x < d as t1, dt >= date '2020-01-01' as
+        (i > 1 or g = 2) and not (b and i < 0) as q1, d > 1.5 as r1, x = 2.50 as s1, x < d as t1,
+        d >= x as t2, d between x and 5 as t3, d in (x, 1.5) as t4, g in (o, l) as n2, l in (1, 7) as n3,
+        dt >= date '2020-01-01' as
         u1 from ev""",
     "nulls": """select o, coalesce(i, g) as a, nullif(i, g) as c, greatest(i, g, 5) as e, least(i, g) as f, greatest(x, 1.5)
         as h, least(ts, seen) as j,
@@ -169,7 +171,7 @@ QUERIES = {
         count(*) over (partition by k, g order by ts range between unbounded preceding and current row) as every from ev""",
     "over_eight": "select o, " + ", ".join(
         f"count(*) over ({W.format(f'{n} minutes')}) as c{n}" for n in (1, 2, 5, 10, 30, 60, 90, 120)) + " from ev",
-    "over_rows": """select o, lag(i, 1) over w as p, lag(x) over w as px, row_number() over w as rn,
+    "over_rows": """select o, lag(i, 1) over w as p, lag(x) over w as px, lag(o, 1, 0) over w as po, row_number() over w as rn,
         sum(i) over (partition by k order by ts rows between 2 preceding and current row) as s3,
         sum(i) over (partition by k order by ts rows between 3 preceding and 1 preceding) as before,
         count(i) over (partition by k order by ts rows between 3 preceding and 1 preceding) as nb from eu window w as

@@ -147,8 +147,7 @@ def _from_number(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
     assert bounds and limits
     room = Fraction(1, 2 * 10**to.scale)   # rounding may reach the next number
     slack = room if inner.is_decimal and inner.type.scale > to.scale else 0
-    quotient = isinstance(node.this.unnest(), exp.Div)
-    return "cast.plain" if quotient or limits[0] - slack <= bounds[0] and bounds[1] <= limits[1] + slack else "cast.decimal_range"
+    return "cast.plain" if limits[0] - slack <= bounds[0] and bounds[1] <= limits[1] + slack else "cast.decimal_range"
 
 
 def _to_int(node: exp.Expr, inner: Value, to: Type) -> str:

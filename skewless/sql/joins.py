@@ -31,7 +31,7 @@ def join(t: Typer, node: exp.Join, alias: str, right: Relation) -> None:
         or isinstance(node.this, exp.Lateral)
     ):
         t.hit("join.outer", node, name=f"{method or side or kind or 'LATERAL'} JOIN".replace("  ", " "), relation=alias)
-        _lose_order(scope)
+        lose_order(scope)
     elif right.constant and side != "LEFT":
         t.hit("join.plain", node)
         scope.unique = ()
@@ -42,7 +42,7 @@ def join(t: Typer, node: exp.Join, alias: str, right: Relation) -> None:
     elif side == "LEFT":
         t.hit("join.left_static" if right.static else "join.left_unbounded", node, relation=alias)
         scope.sources[alias] = right.optional()
-        _lose_order(scope)
+        lose_order(scope)
     else:
         _inner(t, node, alias, right, lefts)
 
@@ -51,10 +51,11 @@ def _inner(t: Typer, node: exp.Join, alias: str, right: Relation, lefts: dict[st
     static = right.static or all(left.static for left in lefts.values())
     t.hit("join.plain" if static else "join.unbounded", node, relation=alias)
     if not (right.static and all(left.static for left in lefts.values())):
-        _lose_order(t.scope)
+        lose_order(t.scope)
 
 
-def _lose_order(scope: Scope) -> None:
+def lose_order(scope: Scope) -> None:
+    """Takes the event time from every relation: what is read after a join has no order."""
     scope.sources = {name: source.without_event_time() for name, source in scope.sources.items()}
     scope.unique = ()
 

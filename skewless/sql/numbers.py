@@ -255,20 +255,13 @@ def divide(t: Typer, node: exp.Expr) -> Value:
     if whole and isinstance(node, exp.Div):
         node.meta["instead"] = exp.IntDiv(this=node.this.copy(), expression=node.expression.copy())
     if not (left.is_float or right.is_float) and not whole:
-        inside = node.parent
-        while isinstance(inside, exp.Paren):
-            inside = inside.parent
-        fixed = isinstance(inside, exp.Cast) and inside.to.this == exp.DType.DECIMAL
-        if not (fixed and (left.is_decimal or right.is_decimal)):
-            t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
-            return Value(FLOAT64, nullable=True)
-        _guarded(t, node, right, "arith.divide_zero")
-        return Value(Type("decimal", 38, 16), nullable=True, lo=-(10**18), hi=10**18)
+        t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
+        return Value(FLOAT64, nullable=True)
     _guarded(t, node, right, "arith.divide_zero")
     if whole:
         return Value(common(left.type, right.type, []), nullable=True)
     sign = 0 if all(v.lo is not None and v.lo >= 0 for v in (left, right)) else None
-    return Value(FLOAT64, nullable=left.nullable or not right.never_zero(), lo=sign)
+    return Value(FLOAT64, nullable=left.nullable or right.nullable or not right.never_zero(), lo=sign)
 
 
 def _guarded(t: Typer, node: exp.Expr, divisor: Value, rule: str) -> None:
@@ -336,7 +329,9 @@ def whole(t: Typer, node: exp.Expr) -> Value:
     inner = t.value(node.this)
     if not _numbers(t, node, inner):
         return UNKNOWN_VALUE
-    t.hit("arith.plain", node)
+    ends = inner.bounds()
+    beyond = inner.is_int and ends is not None and max(abs(Fraction(ends[0])), abs(Fraction(ends[1]))) > 2**53
+    t.hit("round.whole_int" if beyond else "arith.plain", node)
     if inner.is_decimal:
         bounds = inner.bounds()
         assert bounds

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from skewless.sql import aggregates, casts, conditions, numbers, texts, times, windows
 from skewless.sql.inference import Reading, Scope, Typer, number
-from skewless.sql.joins import as_of_rules, join
+from skewless.sql.joins import as_of_rules, join, lose_order
 from skewless.sql.parsing import spelling
 from skewless.sql.relations import WindowRelation, fault_of, joined, marker_of, read_marker, windowed
 from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value, either
@@ -201,6 +201,8 @@ class _Select:
         if where is not None:
             t.value(where.this)
             t.facts.extend(t._follows(where.this, True))
+            if any(isinstance(n, exp.Exists) or n.args.get("query") for n in where.find_all(exp.Exists, exp.In)):
+                lose_order(self.scope)   # Flink joins the subquery, and a join has no event time
         self._expand_stars()
         self._windows()
         grouped = self._group()

@@ -154,6 +154,11 @@ def _round_floor(node: exp.Expr, dialect: str) -> exp.Expr | None:
     return form(text, x=node.this)
 
 
+@rewrites("drop_call")
+def _drop_call(node: exp.Expr, dialect: str) -> exp.Expr:
+    return node.this.copy()
+
+
 @rewrites("trunc_case")
 def _trunc_case(node: exp.Expr, dialect: str) -> exp.Expr | None:
     return (

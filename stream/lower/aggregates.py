@@ -60,9 +60,13 @@ def first_value(p: Printer, node: exp.Func) -> str:
 
 @prints(exp.Lag, args="this offset default")
 def lag(p: Printer, node: exp.Lag) -> str:
-    if node.args.get("default") is not None and p.flink and value(node.this).nullable:
+    default, offset, known = node.args.get("default"), node.args.get("offset"), value(node.this)
+    if default is not None and p.flink and known.nullable:
         raise no_form(p.engine, node, "a default and a value that may be NULL")
-    return p.call("LAG", *(n for n in (node.this, node.args.get("offset"), node.args.get("default")) if n is not None))
+    texts = [p.text(n) for n in (node.this, offset) if n is not None]
+    if default is not None:
+        texts.append(p.text(default) if value(default).type == known.type else p.cast(p.text(default), known.type))
+    return f"LAG({', '.join(texts)})"
 
 
 @prints(exp.RowNumber, args="")

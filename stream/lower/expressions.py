@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from skewless.sql.value import DATE, FLOAT64, Value
+from skewless.sql.value import DATE, FLOAT64, Value, either
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 
 _SIGNS = {
@@ -125,7 +125,14 @@ def rounded(p: Printer, node: exp.Func) -> str:
 def compare(p: Printer, node: exp.Binary) -> str:
     if _is_window_bound(node):
         return _not_null(p, node.left)
-    return Infix(f"{p.operand(node.left)} {_SIGNS[type(node)]} {p.operand(node.right)}")
+    left, right = alike(p, node.left, node.right)
+    return Infix(f"{left} {_SIGNS[type(node)]} {right}")
+
+
+def alike(p: Printer, *nodes: exp.Expr) -> list[str]:
+    """Operands of a comparison. Beside a double, Flink takes -0.0 for less than a decimal 0, so decimals become doubles."""
+    mixed = p.flink and any(value(node).is_float for node in nodes)
+    return [p.cast(p.text(n), FLOAT64) if mixed and value(n).is_decimal else p.operand(n) for n in nodes]
 
 
 def _is_window_bound(node: exp.Binary) -> bool:
@@ -175,14 +182,21 @@ def is_(p: Printer, node: exp.Is, negated: bool = False) -> str:
 
 @prints(exp.Between, args="this low high")
 def between(p: Printer, node: exp.Between) -> str:
-    return Infix(f"{p.operand(node.this)} BETWEEN {p.operand(node.args['low'])} AND {p.operand(node.args['high'])}")
+    subject, low, high = alike(p, node.this, node.args["low"], node.args["high"])
+    return Infix(f"{subject} BETWEEN {low} AND {high}")
 
 
 @prints(exp.In, args="this expressions query")
 def in_(p: Printer, node: exp.In, negated: bool = False) -> str:
-    query = node.args.get("query")
-    inside = p.items(node.expressions) if query is None else p.text(query.unnest() if isinstance(query, exp.Subquery) else query)
-    return Infix(f"{p.operand(node.this)} {'NOT ' if negated else ''}IN ({inside})")
+    query, no = node.args.get("query"), "NOT " if negated else ""
+    if query is not None:
+        return Infix(f"{p.operand(node.this)} {no}IN ({p.text(query.unnest() if isinstance(query, exp.Subquery) else query)})")
+    subject, *items = alike(p, node.this, *node.expressions)
+    known = [value(n) for n in (node.this, *node.expressions)]
+    wide = either(known).type
+    if p.flink and wide != known[0].type and all(v.is_exact for v in known):
+        subject = p.cast(p.text(node.this), wide)   # Flink would cast the items to the subject's type, and wrap them
+    return Infix(f"{subject} {no}IN ({', '.join(items)})")
 
 
 @prints(exp.Case, args="this ifs default")
