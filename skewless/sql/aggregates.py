@@ -67,7 +67,7 @@ def _normalised(node: exp.Expr) -> bool:
     return (
         isinstance(compared, exp.EQ)
         and default is not None
-        and compared.this == default
+        and compared.this.unnest() == default.unnest()
         and branch.args["true"].find(exp.Literal) is not None
     )
 
