@@ -31,7 +31,8 @@ MEANS = {"agree": ("allow", "lower"), "cast": ("allow", "lower"), "rewrite": ("l
 
 @dataclass(frozen=True)
 class Case:
-    """One construct. `catalogue`: its verdict by measurement; `ours`, `why`: the checker's action where it differs, and the reason.
+    """One construct. `catalogue`: its verdict by measurement; `ours`, `why`: the checker's action where it differs,
+    and the reason.
 
     `contract`: column -> what is declared of it beside its type.
     """

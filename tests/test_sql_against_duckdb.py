@@ -22,7 +22,8 @@ ROWS = json.loads((Path(__file__).parent / "scenarios" / "portable_rows.json").r
 COLUMNS = {
     "id": "integer", "i": "integer", "j": "integer", "l": "bigint", "m": "bigint", "n": "integer", "d": "double", "e": "double",
     "r": "float", "x": "decimal(10,2)", "y": "decimal(10,2)", "w": "decimal(20,6)", "s": "varchar", "u": "varchar",
-    "b": "boolean", "c": "boolean", "dt": "date", "dt2": "date", "ts": "timestamp", "ts2": "timestamp", "ts3": "timestamp", "tz": "timestamptz",
+    "b": "boolean", "c": "boolean", "dt": "date", "dt2": "date", "ts": "timestamp", "ts2": "timestamp",
+    "ts3": "timestamp", "tz": "timestamptz",
 }
 SAME_VALUE = {"TINYINT": "INTEGER", "HUGEINT": "BIGINT"}   # what the output's cast to its declared type removes
 DIFFERS = {   # cases whose proposed text is not the value before, and why

@@ -42,7 +42,8 @@ def test_the_type_of_an_expression(expression: str, type_: str) -> None:
 
 
 @pytest.mark.parametrize(("expression", "nullable"), [
-    ("k", False), ("i", True), ("coalesce(i, 0)", False), ("k + 1", False), ("nullif(k, 3)", True), ("case when b then 1 end", True),
+    ("k", False), ("i", True), ("coalesce(i, 0)", False), ("k + 1", False), ("nullif(k, 3)", True),
+    ("case when b then 1 end", True), ("i / nullif(k, 0)", True),
     ("case when b then 1 else 2 end", False), ("count(*) over (order by ts)", False), ("lag(k) over (order by ts)", True),
     ("case when i is not null then i else 0 end", False), ("i is null", False), ("case when i > 3 then i + 0 else 0 end", False),
 ])
@@ -66,7 +67,8 @@ def test_names_are_resolved_and_stars_expanded() -> None:
 
 
 def test_every_expression_of_the_tree_has_a_value_that_survives_a_copy() -> None:
-    analysis = read("select k, count(*) filter (where i > 2) over w + 1 as n from events window w as (partition by k order by ts)")
+    over = "window w as (partition by k order by ts)"
+    analysis = read(f"select k, count(*) filter (where i > 2) over w + 1 as n from events {over}")
     copy = analysis.query.copy()
     for select in copy.selects:
         assert analysis.value(select.unalias()).known
@@ -88,6 +90,10 @@ def test_findings_have_a_place_and_come_in_the_order_of_the_text() -> None:
     assert analysis.verdict == "refuse"
 
 
+def test_a_fix_is_written_once_whatever_the_parentheses() -> None:
+    assert not read("select k, max(case when ((d * d)) = 0 then 0 else (d * d) end) as m from events group by k").findings
+
+
 def test_what_is_on_no_list_is_refused() -> None:
     assert [f.code for f in read("select list_contains(s, i) as v from events").findings] == ["SK203"]
     assert [f.code for f in read("select k from events tablesample 10 percent").findings] == ["SK205"]
@@ -105,3 +111,55 @@ def test_text_that_is_not_one_query_is_refused(sql: str) -> None:
 def test_a_dialect_that_is_not_checked_is_refused() -> None:
     with pytest.raises(SkewlessError):
         read("select 1 as a", dialect="spark")
+
+
+@pytest.mark.parametrize(("sql", "rule"), [
+    ("select k, ts, count(*) as n from events group by k, ts", "stream.update"),
+    ("select distinct k from events", "stream.update"),
+    ("select distinct k, ts as event_timestamp from events", None),
+    ("select k, count(*) as n from events group by k, date_trunc('month', ts)", "stream.update"),
+    ("select k, count(*) as n from events group by k, date_trunc('day', ts)", None),
+    ("select k from events union select k from events", "stream.update"),
+    ("select k from events union all select k from events", None),
+    ("select k, count(*) over (partition by k order by ts) as n from events", None),
+])
+def test_rules_of_an_append_only_result_hold_for_streams_alone(sql: str, rule: str | None) -> None:
+    streamed = analyse(sql, dialect="duckdb", inputs=INPUTS, stream=True)
+    assert [f.rule.id for f in streamed.findings] == ([rule] if rule else [])
+    assert not read(sql).findings
+
+
+@pytest.mark.parametrize(("sql", "rule"), [
+    ("select e.k, s.city from events e join shops s on e.k = s.k", None),
+    ("select e.k, s.city from events e left join shops s on e.k = s.k", "join.left_static"),
+    ("select e.k, f.i from events e join events f on e.k = f.k", "join.unbounded"),
+    ("select e.k, f.i from events e join events f on e.k = f.k and f.ts between e.ts - interval '1' hour and e.ts", None),
+    ("select e.k, f.i from events e join events f on e.k = f.k and f.ts >= e.ts - interval '1' hour and f.ts <= e.ts", None),
+    ("select e.k, f.i from events e join events f on e.k = f.k and f.ts <= e.ts", "join.unbounded"),
+    ("select e.k, f.i from events e full join events f on e.k = f.k", "join.outer"),
+    ("select e.k, f.i from events e asof join events f on e.k = f.k and e.ts >= f.ts", "join.asof_ties"),
+    ("select e.k, f.i from events e asof join events f on e.k = f.k and e.ts > f.ts", "join.asof"),
+    ("select k, count(*) over (order by ts) as n from (select e.k, e.ts from events e join shops s on e.k = s.k) j",
+     "over.order"),
+])
+def test_joins(sql: str, rule: str | None) -> None:
+    assert [f.rule.id for f in read(sql).findings] == ([rule] if rule else [])
+
+
+def test_windows_may_follow_any_time_where_no_event_time_is_declared() -> None:
+    plain = relation({"k": INT64, "at": Value(TIMESTAMP, nullable=False), "maybe": TIMESTAMP})
+    for column, fine in (("at", True), ("maybe", False), ("k", False)):
+        sql = f"select count(*) over (partition by k order by {column}) as n from plain"
+        assert bool(read(sql, plain=plain).findings) is not fine
+        assert analyse(sql, dialect="duckdb", inputs={"plain": plain}, stream=True).findings
+
+
+def test_the_compiled_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from skewless.sql import parsing
+
+    parsing.require_pure_python.cache_clear()
+    monkeypatch.setattr(parsing.exp, "__file__", "/x/expressions.so")
+    with pytest.raises(SkewlessError) as error:
+        read("select 1 as a")
+    assert error.value.code == "SK912" and "pip uninstall" in error.value.hint
+    parsing.require_pure_python.cache_clear()

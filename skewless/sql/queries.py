@@ -324,7 +324,8 @@ class _Select:
         keys = [k.meta["value"] for k in grouped.expressions if "value" in k.meta] if grouped is not None else []
         if grouped is not None and not any(k.cut for k in keys):
             self.t.hit("stream.update", grouped)
-        if distinct is not None and not any(w for w in self.node.find_all(exp.Window)):
+        timed = any(s.meta["value"].event_time for s in self.node.expressions if "value" in s.meta)
+        if distinct is not None and not timed:   # with the event time, the first row of each kind is kept, which only appends
             self.t.hit("stream.update", distinct)
 
     def _output(self, grouped: exp.Group | None) -> Relation:

@@ -95,7 +95,8 @@ QUERIES: tuple[Rule, ...] = (
          hint="Declare a wider type, or a range for the columns it is made of.",
          fact="Out of range raises in DuckDB and Postgres; Flink wraps an integer and makes a decimal NULL."),
     Rule("stream.update", "refuse", "SK222",
-         "in a stream: a result that is updated (GROUP BY without a window, DISTINCT, NOT IN, EXCEPT)",
+         "in a stream: GROUP BY without a window, DISTINCT without the event time, UNION, EXCEPT, INTERSECT",
          message="{x} updates rows that were sent",
-         hint="Group by a window of the event time."),
+         hint="Group by a window of the event time (days, not months: those have no streaming form), "
+         "or select the event time too."),
 )
