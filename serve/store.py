@@ -29,7 +29,8 @@ DEADLINE_S = 1.0
 KEYS_WAITING_MAX = 100_000      # rows of ~0.6 kB: what a process holds for Redis at worst
 MGET_KEYS_MAX = 300
 BACKOFF_S = (0.02, 0.5)
-STEADY_S = 1.0                  # a connection that lived shorter does not reset the backoff
+STEADY_S = 1.0                  # a connection that lived shorter is opened again after a pause only
+REOPEN_S = 0.1                  # the longest of these pauses: the server is there
 Rows = list[bytes | None]
 
 
@@ -187,7 +188,7 @@ class RespStore:
             said = ""
             await self._serve(connection)
             lived = self._loop.time() - connection.opened_at
-            wait_s = 0.0 if lived >= STEADY_S else min(max(wait_s * 2, BACKOFF_S[0]), BACKOFF_S[1])
+            wait_s = 0.0 if lived >= STEADY_S else min(max(wait_s * 2, BACKOFF_S[0]), REOPEN_S)
             if wait_s:
                 await asyncio.sleep(wait_s)
 
@@ -275,10 +276,10 @@ def _tls(options: Any) -> ssl.SSLContext:
 def open_store(config: Config) -> Store:
     """The store that skewless.yml names; nothing is sent yet. Starts or joins the embedded server. Raises SK601, SK602."""
     from skewless.online import store_url
+    from skewless.online.topology import topology
 
-    url = config.online_store.strip()
-    if url.startswith(("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")):
+    if topology(config.online_store) is not None:
         from skewless.serve.topology import open_topology
 
-        return open_topology(url)
+        return open_topology(config.online_store)
     return RespStore(address_of(store_url(config)))

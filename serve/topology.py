@@ -1,9 +1,6 @@
 """Stores of several nodes, by redis-py, whose topology code is worth more there than speed: Cluster and Sentinel.
 
-    redis+cluster://user:password@host:7000,host:7001
-    redis+sentinel://user:password@host:26379,host:26379/mymaster/0
-
-`rediss+…` speaks TLS. What lookups of one loop tick ask for goes out together.
+What lookups of one turn of the event loop ask for goes out together.
 """
 
 from __future__ import annotations
@@ -12,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from skewless.errors import SkewlessError
+from skewless.online.topology import Topology, topology
 from skewless.serve.resp import unanswered
 from skewless.serve.store import DEADLINE_S, KEYS_WAITING_MAX, MGET_KEYS_MAX, Rows, Store
 
@@ -116,52 +113,28 @@ class RedisPyStore:
 
 
 def open_topology(url: str) -> Store:
-    """The store of a `redis+cluster` or `redis+sentinel` URL (`rediss+…`: TLS); nothing is sent yet. Raises SK601."""
-    kind = url.partition("://")[0].partition("+")[2]
-    tls = url.startswith("rediss")
-    try:
-        nodes, login, path = _parts(url)
-        return _cluster(nodes, login, tls) if kind == "cluster" else _sentinel(nodes, login, path, tls)
-    except ValueError as error:
-        raise SkewlessError(
-            "SK601", "online_store is not understood", detail=f"{error}.",
-            hint="Write it like redis+cluster://host:7000,host:7001 or redis+sentinel://host:26379/mymaster/0.",
-        ) from None
+    """The store of a `redis+cluster` or `redis+sentinel` URL; nothing is sent yet. Raises SK601."""
+    found = topology(url)
+    assert found is not None, "a URL of one node"
+    return _cluster(found) if found.kind == "cluster" else _sentinel(found)
 
 
-def _parts(url: str) -> tuple[list[tuple[str, int]], dict[str, str], list[str]]:
-    """Nodes, login and the parts of the path."""
-    split = urlsplit(url)
-    login, _, hosts = split.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    nodes = []
-    for host in hosts.split(","):
-        name, colon, port = host.rpartition(":")
-        if not colon or not name or not port.isdecimal():
-            raise ValueError(f'"{host}" is not host:port')
-        nodes.append((name.strip("[]"), int(port)))
-    given = {"username": unquote(user), "password": unquote(password)}
-    return nodes, {k: v for k, v in given.items() if v}, [part for part in split.path.split("/") if part]
-
-
-def _cluster(nodes: list[tuple[str, int]], login: dict[str, str], tls: bool) -> Store:
+def _cluster(found: Topology) -> Store:
     from redis.asyncio.cluster import ClusterNode, RedisCluster
 
     client = RedisCluster(
-        startup_nodes=[ClusterNode(host, port) for host, port in nodes], decode_responses=False, ssl=tls,
-        socket_connect_timeout=DEADLINE_S, max_connections=POOL_MAX, **login,  # type: ignore[arg-type]
+        startup_nodes=[ClusterNode(host, port) for host, port in found.nodes], decode_responses=False, ssl=found.tls,
+        socket_connect_timeout=DEADLINE_S, max_connections=POOL_MAX, **found.login,
     )
     return RedisPyStore(client, cluster=True)
 
 
-def _sentinel(nodes: list[tuple[str, int]], login: dict[str, str], path: list[str], tls: bool) -> Store:
+def _sentinel(found: Topology) -> Store:
     from redis.asyncio.sentinel import Sentinel
 
-    if not 1 <= len(path) <= 2 or (len(path) == 2 and not path[1].isdecimal()):
-        raise ValueError("the path is not /<name of the master>/<database>")
-    sentinel = Sentinel(nodes, socket_connect_timeout=DEADLINE_S, **login)
+    sentinel = Sentinel(found.nodes, socket_connect_timeout=DEADLINE_S, **found.login)
     client = sentinel.master_for(
-        path[0], db=int(path[1]) if len(path) == 2 else 0, decode_responses=False, ssl=tls,
-        socket_connect_timeout=DEADLINE_S, max_connections=POOL_MAX, **login,  # type: ignore[arg-type]
+        found.master, db=found.db, decode_responses=False, ssl=found.tls, socket_connect_timeout=DEADLINE_S,
+        max_connections=POOL_MAX, **found.login,
     )
     return RedisPyStore(client)

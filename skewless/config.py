@@ -29,6 +29,7 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     require_tokens: bool = False            # beyond loopback they always are, but with --insecure
     allow_registration: bool = False        # POST /feature-views writes models into the project
     access_log: bool = False
+    labels_root: str = "."                  # label frames that requests may name lie below this folder
     tls_cert: str = ""
     tls_key: str = ""
 
@@ -39,7 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     root: str = ""
     project: str
     target: str = "dev"
-    online_store: str = "embedded"          # or redis://… rediss://… unix://…
+    online_store: str = "embedded"          # or redis://… rediss://… unix://… redis+sentinel://… redis+cluster://…
     registry: str = "sqlite"                # or a SQLAlchemy URL
     lake: str = "lake"
     profiles_dir: str = ""                  # default: the project's own folder if it holds profiles.yml

@@ -19,7 +19,9 @@ import redis
 import redis.asyncio
 import uvloop
 
+from skewless.config import Config
 from skewless.errors import SkewlessError
+from skewless.online import connect
 from skewless.serve.store import Address, RespStore, Store, address_of
 from skewless.serve.topology import RedisPyStore, open_topology
 from tests.test_serve import SOAK
@@ -154,7 +156,7 @@ def test_answers_are_never_mixed(node: Node, open_store: Any) -> None:
         dice = random.Random(3)
         killer = redis.asyncio.Redis(port=node.port)
         while True:
-            await asyncio.sleep(dice.uniform(0.005, 0.05))
+            await asyncio.sleep(dice.uniform(0.01, 0.15))
             what = dice.random()
             if what < 0.9:
                 await killer.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -454,7 +456,11 @@ def test_sentinel_follows_the_master(tmp_path: Path) -> None:
             assert await store.read([b"a"]) == [b"1"]
 
     try:
+        url = f"redis+sentinel://127.0.0.1:{watcher.port}/main/0"
+        assert connect(Config(project="p", online_store=url)).get("a") == b"1"      # what sync and apply write to
         uvloop.run(run())
+        assert connect(Config(project="p", online_store=url)).set("a", "2")
+        assert replica.client().get("a") == b"2"
     finally:
         for one in (watcher, replica, master):
             one.kill()
@@ -467,3 +473,9 @@ def test_urls_that_are_not_understood(url: str) -> None:
     with pytest.raises(SkewlessError) as refused:
         open_topology(url)
     assert refused.value.code == "SK601"
+
+
+def test_a_cluster_is_for_serving_only() -> None:
+    with pytest.raises(SkewlessError) as refused:
+        connect(Config(project="p", online_store="redis+cluster://localhost:7000"))
+    assert refused.value.code == "SK601" and "serve" in refused.value.fact

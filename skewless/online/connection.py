@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skewless import embedded
 from skewless.config import Config
 from skewless.errors import SkewlessError
+from skewless.online.topology import Topology, topology
 
 if TYPE_CHECKING:
     import redis
@@ -36,9 +37,29 @@ def connect(config: Config) -> redis.Redis:
     """A client that has been answered once. Replies are bytes. Raises SK600, SK601, SK602."""
     import redis
 
+    found = topology(config.online_store)
+    if found is not None:
+        return _connect_topology(config.online_store, found)
     url = store_url(config)
     with speaking(url):
         client = redis.Redis.from_url(url, **_options(redis))
+        client.ping()
+    return client
+
+
+def _connect_topology(url: str, found: Topology) -> redis.Redis:
+    """The master that the Sentinels name. Raises SK600, SK601 for a Cluster: rows are written to one node."""
+    import redis
+    from redis.sentinel import Sentinel
+
+    if found.kind == "cluster":
+        raise SkewlessError(
+            "SK601", "a Redis Cluster is for skewless serve only", detail="Rows, definitions and tokens are written to one node.",
+            hint="Name a single node or Sentinels (redis+sentinel://host:26379/mymaster/0) here.",
+        )
+    with speaking(url):
+        sentinel = Sentinel(found.nodes, socket_connect_timeout=CONNECT_SECONDS_MAX, **found.login)
+        client = sentinel.master_for(found.master, db=found.db, ssl=found.tls, **found.login, **_options(redis))
         client.ping()
     return client
 
