@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 import duckdb
 
 from skewless.config import Config
-from skewless.warehouse.dbt import compile_inline
+from skewless.errors import SkewlessError
+from skewless.warehouse.dbt import DbtRun, compile_inline, environment, known_failure
 from tests.registry_project import write_project
 
 REPO = Path(__file__).resolve().parents[1]
@@ -73,6 +76,26 @@ def render(config: Config, calls: dict[str, str]) -> dict[str, Any]:
     """Renders several macro calls in one run of dbt."""
     items = ", ".join(f'"{name}": skewless.{call}' for name, call in calls.items())
     return json.loads(compile_inline(config, f"{{{{ tojson({{{items}}}) }}}}"))
+
+
+REFUSALS = """
+import json, sys
+from dbt.cli.main import dbtRunner
+for snippet in json.loads(sys.argv[1]):
+    dbtRunner().invoke(["--no-use-colors", "compile", "--inline", snippet, "--no-introspect", "--no-populate-cache", "--quiet"])
+    print("=====", flush=True)
+"""
+
+
+def refusals(config: Config, calls: list[str]) -> dict[str, SkewlessError | None]:
+    """What each macro call is refused with; one dbt process tries them all."""
+    snippets = json.dumps([f"{{{{ skewless.{call} }}}}" for call in calls])
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSALS, snippets], cwd=config.root, env=environment(config), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
+    )
+    said = done.stdout.split("=====")
+    return {call: known_failure(DbtRun(1, part.splitlines())) for call, part in zip(calls, said, strict=False)}
 
 
 def instant(second: int | None) -> datetime | None:

@@ -9,7 +9,7 @@ import pytest
 
 from skewless.clock import parse_instant
 from skewless.errors import SkewlessError
-from skewless.warehouse.dbt import command, compile_inline, environment, require
+from skewless.warehouse.dbt import command, environment, require
 from tests.history_project import MODEL, NOW, Project, current, expected, fetch
 
 ROWS = [
@@ -68,7 +68,7 @@ select (select count(*) from main.events__versions) v, (select sum(rows_in) from
     assert current(project.table(name="second", storage="second")) == second
 
 
-def test_empty_writes_nothing_and_a_renamed_model_keeps_its_history(project: Project) -> None:
+def test_empty_writes_nothing_a_renamed_model_keeps_its_history_and_full_refresh_starts_a_draft_over(project: Project) -> None:
     run = project.run("--empty")
     assert run.ok and not project.table().exists(), "\n".join(run.lines)
     assert project.run().ok
@@ -78,8 +78,14 @@ def test_empty_writes_nothing_and_a_renamed_model_keeps_its_history(project: Pro
     assert project.run().ok
     assert project.current() == expected(ROWS)
     assert project.table().ledger()[-1].rows_inserted == 0
-    sql = compile_inline(project.config, "select 1 where {{ skewless.input_window('t', '1d12h') }}")
-    assert "- interval '36' hour" in sql
+    before = project.table().position()
+    run = project.run("--full-refresh")                   # a draft starts over; once applied, it is only said
+    assert run.ok and project.table().position().table_id != before.table_id and project.current() == expected(ROWS)
+    kept = project.table()
+    kept.mark_applied(kept.ledger()[-1].definition_hash)
+    run = project.run("--full-refresh")
+    assert run.ok and project.table().position().table_id == kept.position().table_id, "\n".join(run.lines)
+    assert any("is applied: --full-refresh keeps its history" in line for line in run.lines)
 
 
 def test_two_dbt_processes_at_once_never_mix(project: Project) -> None:

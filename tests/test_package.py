@@ -18,24 +18,32 @@ PACKAGE = ("dbt_project.yml", "macros", "models", "tests", "dbt_project")
 CONSUMER = {
     "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n",
     "profiles.yml": "shop: {target: dev, outputs: {dev: {type: duckdb, path: shop.duckdb}}}\n",
-    "models/mine.sql": "select 1 as one where {{ skewless.input_window('one') }}\n",
+    "models/mine.sql": (
+        "select 1 as one where {{ skewless.input_window('one') }} or {{ skewless.input_window('one', '1d12h') }}\n"
+    ),
     "models/mine.yml": (
         "models: [{name: mine, config: {meta: {skewless: {entities: [one], input_lookback: 1d}}}, columns: [{name: one}]}]\n"
     ),
 }
 # dbt checks YAML against its schemas on four adapters only; this makes it check on DuckDB too.
 DEPRECATIONS = """
-import sys
 import dbt.jsonschemas.jsonschemas as schemas
 schemas._JSONSCHEMA_SUPPORTED_ADAPTERS.add("duckdb")
+"""
+PARSE = ["parse", "--no-partial-parse", "--show-all-deprecations", "--warn-error"]
+COMMANDS = """
+import json, sys
 from dbt.cli.main import dbtRunner
-result = dbtRunner().invoke(["parse", "--no-partial-parse", "--show-all-deprecations", "--warn-error"])
-sys.exit(0 if result.success else f"{result.exception}")
+for command in json.loads(sys.argv[1]):
+    result = dbtRunner().invoke(command)
+    if not result.success:
+        sys.exit(f"{command}: {result.exception}")
 """
 
 
-def dbt(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return python(project, "-m", "dbt.cli.main", *args)
+def dbt(project: Path, *commands: list[str]) -> subprocess.CompletedProcess[str]:
+    """The commands one after the other, in one process of dbt."""
+    return python(project, "-c", COMMANDS, json.dumps(commands))
 
 
 def python(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -80,12 +88,17 @@ def test_a_consumer_sees_our_macros_and_none_of_our_nodes(route: str, tmp_path: 
         folder = ROOT if route == "local" else ROOT / "skewless" / "dbt_package"
         packages = f"packages:\n  - local: {folder}\n"
     project = consumer(tmp_path / "shop", packages)
-    dbt(project, "deps")
-    dbt(project, "compile", "--no-introspect", "--no-populate-cache")
+    dbt(project, ["deps"], ["compile", "--no-introspect", "--no-populate-cache"])
     manifest = json.loads((project / "target" / "manifest.json").read_text())
     assert [name for name, node in manifest["nodes"].items() if node["resource_type"] != "operation"] == ["model.shop.mine"]
+    compiled = manifest["nodes"]["model.shop.mine"]["compiled_code"]
+    assert "- interval '1' day" in compiled and "- interval '36' hour" in compiled
     assert not any(manifest[kind] for kind in ("sources", "exposures", "unit_tests", "groups", "saved_queries", "metrics"))
     assert {name for name in manifest["macros"] if name.startswith("macro.skewless.")} >= {"macro.skewless.input_window"}
+
+
+def deps_and_strict_parse(project: Path) -> None:
+    python(project, "-c", DEPRECATIONS + COMMANDS, json.dumps([["deps"], PARSE]))
 
 
 def test_the_example_and_the_starter_use_no_deprecated_key(tmp_path: Path) -> None:
@@ -94,13 +107,11 @@ def test_the_example_and_the_starter_use_no_deprecated_key(tmp_path: Path) -> No
     write_starter(tmp_path / "shop", "shop")
     copy_project(tmp_path)
     for name in ("shop", "dbt_project"):
-        dbt(tmp_path / name, "deps")
-        python(tmp_path / name, "-c", DEPRECATIONS)
+        deps_and_strict_parse(tmp_path / name)
 
 
 def test_the_check_for_deprecated_keys_finds_one(tmp_path: Path) -> None:
     project = consumer(tmp_path, f"packages:\n  - local: {ROOT}\n")
     (project / "models" / "mine.yml").write_text("models: [{name: mine, meta: {skewless: {entities: [one]}}}]\n")
-    dbt(project, "deps")
     with pytest.raises(AssertionError, match="PropertyMovedToConfig"):
-        python(project, "-c", DEPRECATIONS)
+        deps_and_strict_parse(project)
