@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
-from skewless.serve import catalogue, problems
+from skewless.serve import catalogue, jobs, problems
 from skewless.serve.attach import attached
 from skewless.serve.front import AccessLog
 from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Hooks
@@ -70,6 +70,12 @@ def routes() -> list[Route]:
         Route(VIEW_ROUTE, nothing),
         Route(ONE_ROUTE, nothing, methods=["POST"]),
         Route(BATCH_ROUTE, nothing, methods=["POST"]),
+        Route("/feature-views/{id}/materialize", jobs.materialize, methods=["POST"]),
+        Route("/jobs/{id}", jobs.read_job),
+        Route("/jobs/{id}/cancel", jobs.cancel_job, methods=["POST"]),
+        Route("/training-datasets", jobs.list_datasets),
+        Route("/training-datasets", jobs.make_dataset, methods=["POST"]),
+        Route("/training-datasets/{id}", jobs.read_dataset),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/openapi.json", openapi),

@@ -47,3 +47,12 @@ PROBLEM: dict[str, Any] = {
     "code": "SK422", "hint": "Ask without these features, or set missing: default or missing: null on the view.",
     "features": ["carrier_landings_24h"],
 }
+JOB: dict[str, Any] = {
+    "job_id": "0b7e5a52-9a1c-4a63-8f0e-3f1c6c2f9d11", "kind": "materialize", "subject": "carrier_delays@1", "status": "running",
+    "progress": 0.25, "note": "carrier_delays@1 2013-04-01 to 2013-05-01",
+    "arguments": {"view": "carrier_delays@1", "start_date": None, "end_date": None, "target": "both"}, "result": None,
+    "error": None, "attempts": 1, "submitted_at": "2014-01-01T12:00:00Z", "started_at": "2014-01-01T12:00:00Z",
+    "finished_at": None,
+}
+MATERIALIZE: dict[str, Any] = {"start_date": "2013-12-01", "end_date": "2014-01-01", "target": "both"}
+TRAINING_REQUEST: dict[str, Any] = {"labels": "labels.parquet", "feature_service": "late_flights", "name": "late_flights"}

@@ -24,8 +24,8 @@ RETRY_AFTER_S = 1
 # Codes that do not answer 400. The rest of SK1xx, SK3xx and SK4xx is the caller's to mend.
 STATUS = {
     "SK401": 401, "SK403": 403, "SK404": 404, "SK405": 405, "SK408": 408, "SK409": 409, "SK410": 410, "SK413": 413, "SK415": 415,
-    "SK422": 422, "SK423": 422, "SK431": 431, "SK457": 403,
-    "SK250": 503, "SK251": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
+    "SK422": 422, "SK423": 422, "SK431": 431, "SK456": 501, "SK457": 403, "SK464": 409, "SK466": 422,
+    "SK250": 503, "SK251": 503, "SK255": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
 }
 CHALLENGE = 'Bearer realm="skewless", Basic realm="skewless", charset="UTF-8"'
 _OF_HTTP = {404: "SK404", 405: "SK405", 413: "SK413"}
@@ -65,6 +65,8 @@ def problem(error: SkewlessError) -> Problem:
         body["hint"] = error.hint
     if isinstance(error, RefusedFeatures):
         body["features"] = error.features
+    if hasattr(error, "job_id"):
+        body["job_id"] = error.job_id
     untold = ""
     if status == 500:
         untold = str(error)

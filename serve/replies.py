@@ -10,6 +10,6 @@ from starlette.responses import Response
 MEDIA_TYPE = "application/json"
 
 
-def json_reply(value: Any, headers: dict[str, str] | None = None) -> Response:
+def json_reply(value: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """A JSON document. Numbers keep their digits: int64 exact, doubles by the shortest text that reads back."""
-    return Response(orjson.dumps(value), 200, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(value), status, headers, MEDIA_TYPE)

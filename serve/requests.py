@@ -93,20 +93,26 @@ def too_large() -> SkewlessError:
 
 def parse_body(body: bytes, shape: type[T]) -> T:
     """The typed body. Raises SK400 naming the place that does not fit, SK413."""
+    wanted: T = decode(body, _decoders[shape])
+    if (wanted.feature_service is None) == (not wanted.features):
+        raise SkewlessError("SK400", 'a request names "feature_service" or "features", one of the two', hint=DOCS_HINT)
+    if wanted.features:
+        check_references(wanted.features)
+    return wanted
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """The body in the decoder's shape. Raises SK400 naming the place that does not fit."""
     try:
-        wanted: T = _decoders[shape].decode(body)
+        return decoder.decode(body)
     except (msgspec.ValidationError, RecursionError) as error:
         raise SkewlessError("SK400", f"the body does not fit: {str(error)[:300]}", hint=DOCS_HINT) from None
     except ValueError as error:         # also UnicodeDecodeError
         raise SkewlessError("SK400", f"the body is not JSON: {str(error)[:300]}", hint=DOCS_HINT) from None
-    if (wanted.feature_service is None) == (not wanted.features):
-        raise SkewlessError("SK400", 'a request names "feature_service" or "features", one of the two', hint=DOCS_HINT)
-    if wanted.features:
-        _check_references(wanted.features)
-    return wanted
 
 
-def _check_references(features: list[str]) -> None:
+def check_references(features: list[str]) -> None:
+    """Raises SK413 for more, or longer, references than a request may hold."""
     if len(features) > FEATURES_MAX:
         raise SkewlessError("SK413", f"more than {FEATURES_MAX} references", hint="Name whole views, or a feature service.")
     if max(map(len, features)) > REFERENCE_CHARS_MAX:

@@ -35,6 +35,9 @@ CODES: dict[str, str] = {
     "SK133": "a view's ttl is longer than the window its values cover",
     "SK134": "the SQL of a view is not compiled, or does not parse",
     "SK135": "input_lookback is shorter than a window of the SQL, so rows would lack the oldest of their inputs",
+    "SK136": "a column of a streamed source has a type that its messages do not carry, or is not the timestamp it is named as",
+    "SK137": "a view streams, and something that it reads is no stream",
+    "SK138": "a streamed source keeps no arrival time in the warehouse",
     # SK20x: SQL
     "SK201": "the SQL of a view does not parse, or is not one query",
     "SK202": "a column, relation or window of the SQL is not known, or is ambiguous",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,8 @@ from sqlalchemy.dialects import postgresql
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.registry import snapshot, tables
-from skewless.registry.database import HEAD, Database
+from skewless.registry.database import HEAD, Database, alembic_config
+from skewless.registry.jobs import Busy, JobRecords
 from skewless.registry.model import Registry, from_json, object_id, to_json
 from skewless.registry.plan import diff
 from skewless.registry.store import Store
@@ -152,18 +154,45 @@ def test_a_database_that_is_not_known_is_refused(tmp_path: Path, url: str, words
 
 
 def test_jobs(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(config)
+    records = JobRecords(config)
     monkeypatch.setenv("SKEWLESS_CLOCK", "2014-01-01T00:00:00Z")
-    first = store.record_job("materialize", "carrier_delays", {"from": "2013-01-01"})
+    first, new = records.submit("materialize", "carrier_delays@1", {"from": "2013-01-01"}, idempotency_key="k", actor="app")
+    assert new and first.status == "submitted" and first.actor == "app"
+    assert records.submit("materialize", "carrier_delays@1", {"from": "2013-01-01"}, idempotency_key="k") == (first, False)
+    with pytest.raises(SkewlessError, match="SK466"):
+        records.submit("materialize", "carrier_delays@1", {"from": "2013-01-02"}, idempotency_key="k")
+    with pytest.raises(Busy) as busy:
+        records.submit("materialize", "carrier_delays@1", {})
+    assert busy.value.job_id == first.id
     monkeypatch.setenv("SKEWLESS_CLOCK", "2014-01-01T00:00:01Z")
-    second = store.record_job("sync", "carrier_delays", status="running")
-    store.update_job(first, status="running", progress=0.5)
-    store.update_job(second, status="failed", error="error[SK600]: gone")
-    jobs = {j["id"]: j for j in store.jobs()}
-    assert list(jobs) == [second, first]
-    assert jobs[first]["progress"] == 0.5 and jobs[first]["finished_at_us"] is None and jobs[first]["arguments"]["from"]
-    assert jobs[second]["error"] and jobs[second]["finished_at_us"] == 1388534401_000000
-    assert store.jobs(job_id=first)[0]["id"] == first
+    second, _ = records.submit("materialize", "route_delays@1", {})
+    assert [j.id for j in records.all()] == [second.id, first.id]
+    attempt = records.begin(first.id)
+    assert attempt and attempt.status == "running" and attempt.attempts == 1
+    assert records.tell(attempt, 0.5, "a window") and records.read(first.id).progress == 0.5
+    assert records.give_back(attempt) and not records.tell(attempt, 0.6) and not records.finish(attempt, result={})
+    again = records.begin(first.id)
+    assert again and again.attempts == 2 and not records.tell(attempt, 0.7)
+    assert records.finish(again, error=SkewlessError("SK512", "dbt failed"))
+    assert records.begin(first.id) is None and not records.finish(again, result={})
+    done = records.read(first.id)
+    assert (done.status, done.error_code, done.finished_at_us) == ("failed", "SK512", 1388534401_000000)
+    assert records.cancel(second.id).status == "cancelled" and records.begin(second.id) is None
+    with pytest.raises(SkewlessError, match="SK464"):
+        records.cancel(second.id)
+    assert records.submit("materialize", "route_delays@1", {})[1]
+
+
+def test_a_registry_of_the_first_schema_is_brought_up(config: Config) -> None:
+    """A job that it holds is kept."""
+    database = Database(config.registry_url)
+    with database._exclusive() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        connection.execute(sa.text(
+            "insert into jobs (project, target, id, kind, subject, status, progress, arguments, result, error, submitted_at_us) "
+            "values ('shop', 'dev', 'x', 'sync', 'v', 'succeeded', 1, '{}', '{}', '', 1)"))
+    kept = JobRecords(config).read("x")
+    assert (kept.status, kept.attempts, kept.idempotency_key) == ("complete", 0, None)
 
 
 def test_training_sets(config: Config) -> None:

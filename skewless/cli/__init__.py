@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "training-set": ("skewless.cli.training_set", "Join features to a label frame, as of each label."),
     "get": ("skewless.cli.get", "Look features up in the online store."),
     "serve": ("skewless.cli.serve", "Serve features over HTTP."),
+    "worker": ("skewless.cli.worker", "Do the jobs that the HTTP API is asked for."),
     "token": ("skewless.cli.token", "Tokens of the HTTP API: create, list, revoke."),
     "status": ("skewless.cli.status", "Views, rows, completeness, freshness and last sync on one screen."),
     "transpile": ("skewless.cli.transpile", "Print a view's SQL for Flink, Postgres or DuckDB."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 STORES = ("both", "offline", "online")
-_LINE = re.compile(r"skewless: (\S+) (\d+)/(\d+) (.+)$")
-_NOTE = re.compile(r"skewless: (\S+@\d+\b.*)$")
 
 
 @app.command()
@@ -68,18 +65,18 @@ def _window(start: str, end: str) -> tuple[int, int] | None:
 
 def _offline(config: Config, views: list[View], window: tuple[int, int] | None) -> list[Materialized]:
     from skewless.warehouse.materialize import materialize
+    from skewless.warehouse.steps import Steps
 
     with Progress("materialize", 1) as progress:
-        totals: dict[str, int] = {}
+        steps = Steps()
 
         def on_line(line: str) -> None:
-            found = _LINE.search(line)
-            if found:
-                totals[found[1]] = int(found[3])
-                progress.total = sum(totals.values())
-                progress.step(f"{found[1]} {found[4]}")
-            elif note := _NOTE.search(line):
-                say(note[1])
+            step = steps.read(line)
+            if step and step.total:
+                progress.total = step.total
+                progress.step(step.text)
+            elif step:
+                say(step.text)
 
         return materialize(config, views, window, on_line=on_line)
 

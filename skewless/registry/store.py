@@ -1,4 +1,4 @@
-"""The applied definitions and the record of what was done with them: jobs, training sets, events.
+"""The applied definitions and the record of what was done with them: training sets, events. Jobs: `registry.jobs`.
 
 Works without dbt. Everything is scoped to one project and target.
 """
@@ -20,8 +20,6 @@ from skewless.errors import SkewlessError
 from skewless.registry import tables
 from skewless.registry.database import Database
 from skewless.registry.model import Entity, Feature, Registry, Service, View, object_id, to_json
-
-JOB_STATUSES = ("submitted", "running", "succeeded", "failed", "cancelled")
 
 
 class Store:
@@ -172,42 +170,6 @@ class Store:
         with self.database.read() as connection:
             return connection.execute(query).first()
 
-    # jobs
-
-    def record_job(self, kind: str, subject: str, arguments: dict[str, Any] | None = None, *, status: str = "submitted") -> str:
-        """A new job; returns its id, a random UUID."""
-        id_, now = str(uuid.uuid4()), now_us()
-        with self.database.write() as connection:
-            self._insert(connection, tables.jobs, [{
-                "id": id_, "kind": kind, "subject": subject, "status": status, "progress": 0.0,
-                "arguments": json.dumps(arguments or {}), "result": "{}", "error": "", "submitted_at_us": now,
-                "started_at_us": now if status == "running" else None, "finished_at_us": None,
-            }])
-        return id_
-
-    def update_job(
-        self, job_id: str, *, status: str | None = None, progress: float | None = None, result: dict[str, Any] | None = None,
-        error: str | None = None,
-    ) -> None:
-        """Set what is given. `status` is one of JOB_STATUSES; starting and finishing stamp the clock."""
-        assert status is None or status in JOB_STATUSES
-        values: dict[str, Any] = {"status": status, "progress": progress, "error": error}
-        values["result"] = json.dumps(result) if result is not None else None
-        if status == "running":
-            values["started_at_us"] = now_us()
-        elif status in JOB_STATUSES[2:]:
-            values["finished_at_us"] = now_us()
-        table = tables.jobs
-        with self.database.write() as connection:
-            connection.execute(
-                sa.update(table).where(table.c.project == self.project, table.c.target == self.target, table.c.id == job_id)
-                .values({k: v for k, v in values.items() if v is not None})
-            )
-
-    def jobs(self, *, limit: int = 100, job_id: str | None = None) -> list[dict[str, Any]]:
-        """The newest jobs, newest first, or the one of that id; arguments and result are decoded."""
-        return self._recent(tables.jobs, tables.jobs.c.submitted_at_us, limit, job_id, ("arguments", "result"))
-
     # training sets
 
     def record_dataset(
@@ -216,30 +178,26 @@ class Store:
     ) -> str:
         """A training set, new or (with `dataset_id`) brought up to date; returns its id."""
         id_, table = dataset_id or str(uuid.uuid4()), tables.training_datasets
+        mine = table.c.project == self.project, table.c.target == self.target, table.c.id == id_
         with self.database.write() as connection:
-            connection.execute(sa.delete(table).where(
-                table.c.project == self.project, table.c.target == self.target, table.c.id == id_))
+            since = connection.execute(sa.select(table.c.created_at_us).where(*mine)).scalar()
+            connection.execute(sa.delete(table).where(*mine))
             self._insert(connection, table, [{
                 "id": id_, "name": name, "status": status, "output_path": output_path, "row_count": row_count,
-                "content_hash": content_hash, "manifest": json.dumps(manifest), "error": error, "created_at_us": now_us(),
+                "content_hash": content_hash, "manifest": json.dumps(manifest), "error": error,
+                "created_at_us": since or now_us(),
             }])
         return id_
 
     def datasets(self, *, limit: int = 100, dataset_id: str | None = None) -> list[dict[str, Any]]:
         """The newest training sets, newest first, or the one of that id; the manifest is decoded."""
         table = tables.training_datasets
-        return self._recent(table, table.c.created_at_us, limit, dataset_id, ("manifest",))
-
-    def _recent(
-        self, table: sa.Table, order: sa.Column, limit: int, id_: str | None, decoded: tuple[str, ...]
-    ) -> list[dict[str, Any]]:
         query = sa.select(table).where(table.c.project == self.project, table.c.target == self.target)
-        query = query.where(table.c.id == id_) if id_ else query
+        query = query.where(table.c.id == dataset_id) if dataset_id else query
         with self.database.read() as connection:
-            rows = connection.execute(query.order_by(order.desc(), table.c.id).limit(limit)).mappings().all()
-        return [
-            {k: json.loads(v) if k in decoded else v for k, v in row.items() if k not in ("project", "target")} for row in rows
-        ]
+            rows = connection.execute(query.order_by(table.c.created_at_us.desc(), table.c.id).limit(limit)).mappings().all()
+        hidden = ("project", "target")
+        return [{**{k: v for k, v in row.items() if k not in hidden}, "manifest": json.loads(row["manifest"])} for row in rows]
 
 
 def _json(value: Any) -> str:

@@ -81,6 +81,11 @@ jobs = sa.Table(
     sa.Column("submitted_at_us", sa.BigInteger, nullable=False),
     sa.Column("started_at_us", sa.BigInteger),
     sa.Column("finished_at_us", sa.BigInteger),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("error_code", sa.Text, nullable=False, server_default=""),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("idempotency_key", sa.Text),
 )
 streams = sa.Table(
     "streams", metadata, *_scope(),
