@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# as many tests at once; 0 is one after the other
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help demo serve test check soak bench clean
 
@@ -25,7 +28,7 @@ serve: $(READY)  ## keep the demo's server up on http://127.0.0.1:8000
 
 test: $(READY)  ## everything: unit, property, crash, packaging, docs, end to end
 	@$(BIN)/skewless stream install
-	@$(BIN)/python -m pytest --quiet
+	@$(PYTEST)
 
 check: $(READY)  ## style, types, layers, generated docs
 	@$(BIN)/ruff check .
@@ -33,7 +36,7 @@ check: $(READY)  ## style, types, layers, generated docs
 	@$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 soak: $(READY)  ## the same properties for longer
-	@SKEWLESS_SOAK=1 $(BIN)/python -m pytest --quiet --durations=20
+	@SKEWLESS_SOAK=1 $(PYTEST) --durations=20
 
 bench: $(READY)  ## measure; tables and plots under bench/out
 	@$(BIN)/python -m bench
