@@ -18,7 +18,10 @@ from hypothesis import strategies as st
 
 from skewless.conformance.engines import DuckDB, Engine
 from skewless.conformance.table import Table
-from skewless.conformance.values import canonical
+from skewless.conformance.values import Rows, canonical, compare
+from skewless.sql.analysis import analyse
+from skewless.sql.value import Value, relation
+from skewless.stream.lower import lower
 from skewless.types import Type, parse_type
 from tests import pit_project as pit
 from tests.macro_text import render
@@ -373,3 +376,75 @@ def test_dbt_renders_the_same(tmp_path) -> None:
     calls += ["session('t', 'ts', '30m', 'k')", "as_of_join('t', 'dim', 'k', 'ts', ['v'], inner=true)"]
     got = pit.render(config, {str(n): call for n, call in enumerate(calls)})
     assert list(got.values()) == [render(f"{{{{ skewless.{call} }}}}", "duckdb") for call in calls]
+
+
+# ---- in a stream
+
+NASTY = (
+    None, 0.0, -0.0, 0.005, 1.005, 2.675, -2.5, 9007199254.0, 90071992547409.0, 1e300, -1e300, 5e-324, 0.49999999999999994, 12.25,
+)
+BY_TIME = "window w as (partition by k order by ts range between interval '5' minute preceding and current row)"
+
+
+def stream_rows() -> list[tuple[Any, ...]]:
+    draw = random.Random(11)
+    rows, at = [], ZERO
+    for n in range(90):
+        at += timedelta(minutes=draw.choice((0, 0, 1, 5, 10, 47)))
+        small = draw.choice((None, -7, 0, 3, 2**31 - 1))
+        rows.append((
+            draw.choice((1, 2)), at, draw.choice(NASTY), small, draw.choice((None, -2**62, 2**53 + 1, 8)),
+            draw.choice((None, Decimal("1.2345"), Decimal("-99999999999999.9999"))), n,
+        ))
+    return rows
+
+
+def stream_queries() -> list[str]:
+    """Every macro once grouped or as a scalar, the aggregates also over a window; `n` and the bounds tell rows apart."""
+    def calls(extra: str) -> list[str]:
+        return [f"{{{{ skewless.{call.format(extra)} }}}}" for call, _, _ in AGGREGATES.values()]
+
+    def together(calls: list[str]) -> list[str]:
+        chunks = [calls[n:n + 4] for n in range(0, len(calls), 4)]
+        return [", ".join(f"{call} as v{n}" for n, call in enumerate(chunk)) for chunk in chunks]
+
+    scalars = [f"{{{{ skewless.{call} }}}}" for call, _ in SCALARS.values()]
+    times = [f"{{{{ skewless.{unit}s_between('ts', 'ts2') }}}}" for unit in [*UNITS, "month"]]
+    bounds = "group by k, window_start, window_end"
+    relations = [f"{{{{ skewless.{call} }}}}" for call, _ in WINDOWS.values()]
+    relations += ["{{ skewless.session('t', 'ts', gap='10 minutes', partition_by=['k']) }}"]
+    return [
+        *(f"select k, {a} from t group by k" for a in together(calls(", where='i > 0'"))),
+        *(f"select n, {a} from t {BY_TIME}" for a in together(calls(", over='w'"))),
+        *(f"select n, {s} from t" for s in together(scalars)),
+        *(f"select n, {s} from (select n, ts, ts + n * interval '40' hour as ts2 from t) as t"
+          for s in together([*times, "{{ skewless.week_start('ts2') }}"])),
+        *(f"select k, window_start, window_end, count(*) as c, sum(n) as s from {r} as w {bounds}" for r in relations),
+        "select k, window_end, {{ skewless.sum_fixed('x', 2) }} as v"
+        " from {{ skewless.hop('t', 'ts', '1 hour', '20m') }} as w " + bounds,
+        "select j.n, j.found from {{ skewless.as_of_join('t', 'dim', 'k', 'ts', {'v': 'found'}) }} as j",
+    ]
+
+
+def test_a_stream_gives_the_same(engines: dict[str, Engine]) -> None:
+    rows = stream_rows()
+    versions = [(1 + n % 2, ZERO + n * 50 * MINUTE, n) for n in range(20)]
+    tables = {
+        "t": Table(columns(TYPES + ", n int32"), rows, event_time="ts"),
+        "dim": Table(columns("k int32, ts timestamp, v int32"), versions, event_time="ts"),
+    }
+    inputs = {
+        name: relation(
+            {c: Value(kind, nullable=c not in ("k", "ts", "n"), lo=0 if c == "n" else None, hi=1000 if c == "n" else None)
+             for c, kind in table.columns.items()},
+            event_time="ts", unique=(("k", "ts"),) if name == "dim" else (("n",),),
+        )
+        for name, table in tables.items()
+    }
+    texts = [render(query, "duckdb") for query in stream_queries()]
+    analyses = [analyse(text, dialect="duckdb", inputs=inputs) for text in texts]
+    assert not [(a.sql[:200], f.message) for a in analyses for f in a.findings]
+    flink = engines["flink"].run_many(tables, [lower(a, engine="flink") for a in analyses])
+    for query, duck, stream in zip(stream_queries(), engines["duckdb"].run_many(tables, texts), flink, strict=True):
+        assert isinstance(duck, Rows) and isinstance(stream, Rows), f"{query}\n{duck}\n{stream}"
+        assert compare(duck, stream, level="value") == [], query
