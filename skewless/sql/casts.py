@@ -158,7 +158,7 @@ def _to_int(node: exp.Expr, inner: Value, to: Type) -> str:
         limits = type_bounds(to)
         assert limits
         inside = inner.lo is not None and inner.hi is not None and limits[0] <= inner.lo and inner.hi <= limits[1]
-        return "cast.plain" if inside or to != INT32 else "cast.int_range"
+        return "cast.plain" if inside else "cast.int_range"
     if inner.is_decimal and inner.type.scale:
         return "cast.decimal_int"
     return "cast.plain" if fits(inner, to) else "cast.int_range"

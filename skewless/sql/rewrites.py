@@ -174,9 +174,7 @@ def _to(node: exp.Expr, dialect: str) -> str:
 @rewrites("cast_floor")
 def _cast_floor(node: exp.Expr, dialect: str) -> exp.Expr:
     text = f"CAST(FLOOR(_x_ + CAST(0.5 AS DOUBLE)) AS {_to(node, dialect)})"
-    bits = INT_BITS.get(value_of(node).type.name, 63)
-    if bits < 63:
-        text = f"CASE WHEN _x_ >= {-(2 ** bits)} AND _x_ <= {2 ** bits - 1} THEN {text} END"
+    text = f"CASE WHEN {_inside(node, '_x_')} THEN {text} END"
     x = form("CAST(_x_ AS DOUBLE)", x=node.this) if value_of(node.this).type.name == "float32" else node.this
     return form(text, x=x)
 
@@ -191,9 +189,16 @@ def _cast_guard(node: exp.Expr, dialect: str) -> exp.Expr:
     bits = INT_BITS.get(value_of(node).type.name, 31)
     inner = node.this
     if isinstance(inner, (exp.Floor, exp.Ceil)):
-        text = f"CASE WHEN _y_ >= {-(2 ** bits)} AND _y_ <= {2 ** bits - 1} THEN CAST(_x_ AS {_to(node, dialect)}) END"
-        return form(text, x=inner, y=inner.this)
+        return form(f"CASE WHEN {_inside(node, '_y_')} THEN CAST(_x_ AS {_to(node, dialect)}) END", x=inner, y=inner.this)
     return form(f"CASE WHEN _x_ BETWEEN {-(2 ** bits)} AND {2 ** bits - 1} THEN CAST(_x_ AS {_to(node, dialect)}) END", x=inner)
+
+
+def _inside(node: exp.Expr, operand: str) -> str:
+    """The condition under which a double fits the integer that a CAST names. Of 64 bits, the greatest double is 2^63 - 1024."""
+    bits = INT_BITS.get(value_of(node).type.name, 63)
+    if bits < 63:
+        return f"{operand} >= {-(2 ** bits)} AND {operand} <= {2 ** bits - 1}"
+    return f"{operand} >= CAST({-(2 ** 63)} AS DOUBLE) AND {operand} <= CAST({2 ** 63 - 1024} AS DOUBLE)"
 
 
 @rewrites("cast_fixed")
@@ -201,11 +206,11 @@ def _cast_fixed(node: exp.Expr, dialect: str) -> exp.Expr | None:
     scale = value_of(node).type.scale
     if not 0 <= scale <= 9:
         return None
-    if scale == 0:
-        return form("CAST(CAST(FLOOR(_x_ + CAST(0.5 AS DOUBLE)) AS BIGINT) AS DECIMAL(19, 0))", x=node.this)
-    unit = "0." + "0" * (scale - 1) + "1"
-    text = f"FLOOR(_x_ * CAST({10 ** scale} AS DOUBLE) + CAST(0.5 AS DOUBLE))"
-    return form(f"CAST(CAST({text} AS BIGINT) AS DECIMAL(19, 0)) * CAST({unit} AS DECIMAL({scale}, {scale}))", x=node.this)
+    most = f"CAST({9 * 10 ** (18 - scale)} AS DOUBLE)"
+    scaled = f"_x_ * CAST({10 ** scale} AS DOUBLE)" if scale else "_x_"
+    units = f"CASE WHEN _x_ BETWEEN -{most} AND {most} THEN CAST(FLOOR({scaled} + CAST(0.5 AS DOUBLE)) AS BIGINT) END"
+    unit = f" * CAST({'0.' + '0' * (scale - 1) + '1'} AS DECIMAL({scale}, {scale}))" if scale else ""
+    return form(f"CAST({units} AS DECIMAL(19, 0)){unit}", x=node.this)
 
 
 @rewrites("bool_text")
