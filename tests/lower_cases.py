@@ -205,6 +205,29 @@ QUERIES = {
         and skw_left.ts >= skw_right.ts where
         'skw:as_of_join;keys=k:k;left_time=ts;right_time=ts;join=left;columns=tier:tier' <> '') as j""",
     "exists": "select o from ev where exists (select 1 from st where st.k = ev.k) and g in (select w from st)",
+    "qualify_several": f"""select o, count(*) over ({HOUR}) as n, count(*) over ({DAY}) as m from ev
+        qualify count(*) over ({TEN}) > 1 and n > 0""",
+    "join_over": """select a.o, a.i, c.i as i2,
+        count(*) over (partition by a.k order by a.ts range between interval 1 hour preceding and current row) as n,
+        sum(c.i) over (partition by a.k order by a.ts range between interval 1 day preceding and current row) as m
+        from ev as a asof left join (select k, ts, v as i from dm) as c on a.k = c.k and a.ts >= c.ts""",
+    "over_expressions": f"""select o, case when count(*) over ({HOUR}) > 2 then sum(i) over ({DAY}) else -1 end as x,
+        count(*) over (
+        partition by g % 2, upper(k) order by ts range between interval 90001 second preceding and current row) as y from ev""",
+    "nulls_bare": "select o, null as x, i = null as y, b and null as z from ev union all select o, i, b, null from eu",
+    "values_null": "select v.a, v.c from (values (1, 'x'), (2, null)) as v(a, c)",
+    "intervals": """select o, ts + interval 3600 second as a, ts - interval '0.25' second as c,
+        ts + interval 250 millisecond as e, ts + interval 1 quarter as f, ts + interval 400 day as h, ts + interval 1000 hour as j,
+        ts + interval 1500 month as m
+        from ev""",
+    "names": 'select o as "Odd Name", i as "i""q", g as "g`" from ev',
+    "trunc_day": """select k, date_trunc('day', ts) + interval 1 day as event_timestamp, count(*) as n from ev where g > 0
+        group by k, date_trunc('day', ts) having count(*) > 1""",
+    "trunc_week": "select date_trunc('week', ts) as w, sum(i) as m from eu group by date_trunc('week', ts)",
+    "trunc_over": f"""with h as (select k, date_trunc('hour', ts) + interval 1 hour as ts, count(*) as n from ev
+        group by k, date_trunc('hour', ts)) select k, ts, sum(n) over ({DAY}) as s from h""",
+    "bucket": """select k, time_bucket(interval '15 minutes', ts, timestamp '1970-01-01') as t, max(o) as m from ev
+        group by k, time_bucket(interval '15 minutes', ts, timestamp '1970-01-01')""",
     "empty": f"select k, ts, count(*) over ({HOUR}) as n from empty",
     "reserved": "select k as \"select\", g as \"order\", o as \"group\", ts as \"timestamp\" from ev as \"table\"",
 }

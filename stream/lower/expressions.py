@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from skewless.sql.value import DATE, FLOAT64, Value, either
+from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, Value, either
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 
 _SIGNS = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
 }
+_SIGNED = tuple(_SIGNS)
 
 
 @prints(exp.Column, args="this table db catalog")
@@ -38,13 +39,20 @@ def null(p: Printer, node: exp.Null) -> str:
     """Flink takes the type of a bare NULL from nowhere, so it says that of the expression around it."""
     if not p.flink:
         return "NULL"
-    around = node.parent
-    while isinstance(around, (exp.Paren, exp.If, exp.Case, exp.Coalesce, exp.Alias)):
+    around: exp.Expr | None = node
+    while around is not None:
         known = around.meta.get("value")
         if isinstance(known, Value) and known.type.name not in ("null", "unknown", "interval", "tuple"):
             return p.cast("NULL", known.type)
         around = around.parent
-    return "NULL"
+        if isinstance(around, _SIGNED):
+            beside = [value(side).type for side in (around.left, around.right)]
+            return p.cast("NULL", next((t for t in beside if t.name != "null"), BOOL))
+        if isinstance(around, (exp.Connector, exp.Not, exp.Where, exp.Having)):
+            return p.cast("NULL", BOOL)
+        if not isinstance(around, (exp.Paren, exp.If, exp.Case, exp.Coalesce, exp.Alias)):
+            break
+    return p.cast("NULL", STRING)   # a column of NULLs: it is cast to its declared type where it leaves the query
 
 
 @prints(exp.Paren, args="this")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skewless.errors import SkewlessError
-from skewless.sql.value import FLOAT64, INT_BITS, TIMESTAMP, Relation, Value, fits
+from skewless.sql.value import FLOAT64, INT32, INT_BITS, STRING, TIMESTAMP, Relation, Value, fits
 from skewless.stream.lower.printer import Printer, indent
 from skewless.types import Type
 
@@ -15,7 +15,7 @@ ALIAS = "result"
 def declared(p: Printer, text: str, output: Relation, columns: Mapping[str, Type] | None) -> str:
     """The query's columns by name, cast. Raises SK822 where one is absent or cannot become its declared type."""
     found = {c.name.lower(): c.value for c in output.columns}
-    wanted = columns if columns is not None else {c.name: c.value.type for c in output.columns}
+    wanted = columns if columns is not None else {c.name: _type(c.value) for c in output.columns}
     lines = []
     for name, type_ in wanted.items():
         known = found.get(name.lower())
@@ -26,6 +26,11 @@ def declared(p: Printer, text: str, output: Relation, columns: Mapping[str, Type
                                 hint=f"Cast it in the model, or declare it {known.type}.")
         lines.append(indent(f"{_cast(p, name, known, type_)} AS {p.exact(name)}"))
     return "SELECT\n" + ",\n".join(lines) + f"\nFROM (\n{indent(text)}\n) AS {p.name(ALIAS)}"
+
+
+def _type(known: Value) -> Type:
+    """The type that a column has when none is declared: of NULLs alone it is text, of the least integers an int32."""
+    return {"null": STRING, "int16": INT32}.get(known.type.name, known.type)
 
 
 def _cast(p: Printer, name: str, known: Value, type_: Type) -> str:

@@ -10,6 +10,7 @@ from skewless.errors import SkewlessError
 from skewless.sql.windows import Over
 from skewless.stream.lower import chains, sources
 from skewless.stream.lower.aggregates import typed
+from skewless.stream.lower.lifts import lifted
 from skewless.stream.lower.printer import Printer, indent, no_form, prints, value
 
 CLAUSES = frozenset({
@@ -65,10 +66,28 @@ def _set_operation(p: Printer, node: exp.SetOperation) -> Printed:
     unknown = any(node.args.get(a) for a in ("order", "limit", "offset", "by_name", "side", "kind", "on"))
     if unknown or every and not isinstance(node, exp.Union):
         raise no_form(p.engine, node)
+    _type_nulls(node)
     with p.names_of(node):
         ctes = _with(p, node)
         left, right = (_branch(p, side, node) for side in (node.this, node.expression))
     return Printed(f"{_ctes(ctes)}{left}\n{node.key.upper()}{' ALL' if every else ''}\n{right}")
+
+
+def _type_nulls(node: exp.SetOperation) -> None:
+    """Gives a bare NULL among the columns the type that its column has in another branch."""
+    for column in zip(*(branch.expressions for branch in _branches(node)), strict=False):
+        bare = [c.unalias() for c in column]
+        known = next((c.meta["value"] for c in bare if not isinstance(c, exp.Null) and "value" in c.meta), None)
+        for item in bare:
+            if isinstance(item, exp.Null) and known is not None:
+                item.meta["value"] = known
+
+
+def _branches(node: exp.Expr) -> list[exp.Select]:
+    inner = node.unnest() if isinstance(node, exp.Subquery) else node
+    if isinstance(inner, exp.SetOperation):
+        return [*_branches(inner.this), *_branches(inner.expression)]
+    return [inner] if isinstance(inner, exp.Select) else []
 
 
 def _branch(p: Printer, side: exp.Expr, around: exp.SetOperation) -> str:
@@ -106,6 +125,8 @@ def _select(p: Printer, node: exp.Select, carry: bool) -> Printed:
     if node.args.get("distinct") is not None and node.args["distinct"].args.get("on"):
         raise no_form(p.engine, node, "DISTINCT ON")
     node = node.copy()
+    if p.flink:
+        lifted(node)
     ctes = _with(p, node)
     start = len(p.hoisted)
     read = sources.Read(p, node)
@@ -198,6 +219,9 @@ def _order_by_rowtime(node: exp.Select, rowtimes: dict[str, dict[str, str]]) -> 
 
 
 def _hidden(node: exp.Expr, rowtimes: dict[str, dict[str, str]]) -> exp.Column | None:
+    """The column that Flink orders by for an event time, moved by a constant or not; None where it is the event time itself."""
+    while isinstance(node, exp.Paren) or isinstance(node, (exp.Add, exp.Sub)) and isinstance(node.right, exp.Interval):
+        node = node.this
     name = rowtimes.get(node.table.lower(), {}).get(node.name.lower()) if isinstance(node, exp.Column) else None
     return typed(exp.column(name, table=node.table), value(node)) if name is not None else None   # type: ignore[return-value, attr-defined]
 

@@ -131,8 +131,13 @@ def _table(p: Printer, node: exp.Table) -> tuple[str, dict[str, str]]:
 
 def values(p: Printer, node: exp.Values) -> str:
     """VALUES (…), (…)."""
-    rows = [f"({p.items(row.expressions)})" if isinstance(row, exp.Tuple) else f"({p.text(row)})" for row in node.expressions]
-    return f"VALUES {', '.join(rows)}"
+    cells = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
+    for column in zip(*cells, strict=True):
+        known = next((c.meta["value"] for c in column if not isinstance(c, exp.Null) and "value" in c.meta), None)
+        for cell in column:
+            if isinstance(cell, exp.Null) and known is not None:
+                cell.meta["value"] = known
+    return f"VALUES {', '.join(f'({p.items(row)})' for row in cells)}"
 
 
 def macro(p: Printer, node: exp.Expr) -> tuple[str, dict[str, str]]:

@@ -59,13 +59,30 @@ def span(p: Printer, number: Fraction, base: str) -> str:
     """An interval of a number of units. Flink has to be told about more than two digits, and about fractions of a second."""
     if base != "SECOND" and number.denominator != 1:
         raise no_form(p.engine, exp.Interval(this=exp.Literal.string(str(float(number))), unit=exp.var(base)))
-    digits = _decimal(abs(number))
     sign = "-" if number < 0 else ""
     if not p.flink:
-        return f"INTERVAL '{sign}{digits}' {base}"
+        return f"INTERVAL '{sign}{_decimal(abs(number))}' {base}"
+    return f"INTERVAL {sign}{_span_flink(p, abs(number), base)}"
+
+
+def _span_flink(p: Printer, number: Fraction, base: str) -> str:
+    """Up to three digits of one unit; more are spread over units. Raises SK820 beyond 999 days and below a millisecond."""
+    digits = _decimal(number)
     whole, _, fraction = digits.partition(".")
-    size = f"({len(whole)}{', ' + str(max(3, len(fraction))) if fraction else ''})" if len(whole) > 2 else ""
-    return f"INTERVAL {sign}'{digits}' {base}{size}"
+    if len(fraction) > 3:
+        raise no_form(p.engine, exp.Interval(this=exp.Literal.string(digits), unit=exp.var(base)))
+    if len(whole) <= 3:
+        size = f"({len(whole)}{', 3' if fraction else ''})" if len(whole) > 2 else ""
+        return f"'{digits}' {base}{size}"
+    if base == "MONTH":
+        years, months = divmod(int(number), 12)
+        return f"'{years}-{months}' YEAR({max(2, len(str(years)))}) TO MONTH"
+    ms = int(number * SECONDS.get(base, 0) * 1000)
+    days, rest = divmod(ms, 86_400_000)
+    if base == "YEAR" or days > 999:
+        raise no_form(p.engine, exp.Interval(this=exp.Literal.string(digits), unit=exp.var(base)))
+    clock = f"{rest // 3_600_000:02}:{rest // 60_000 % 60:02}:{rest // 1000 % 60:02}.{rest % 1000:03}"
+    return f"'{days} {clock}' DAY({max(2, len(str(days)))}) TO SECOND(3)"
 
 
 def seconds(number_ms: int) -> str:
