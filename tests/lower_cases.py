@@ -217,8 +217,8 @@ QUERIES = {
     "nulls_bare": "select o, null as x, i = null as y, b and null as z from ev union all select o, i, b, null from eu",
     "values_null": "select v.a, v.c from (values (1, 'x'), (2, null)) as v(a, c)",
     "intervals": """select o, ts + interval 3600 second as a, ts - interval '0.25' second as c,
-        ts + interval 250 millisecond as e, ts + interval 1 quarter as f, ts + interval 400 day as h, ts + interval 1000 hour as j,
-        ts + interval 1500 month as m
+        ts + interval 250 millisecond as e, ts + interval 1 quarter as f, ts + interval 400 day as h,
+        ts + interval 1000 hour as j, ts + interval 1500 month as m
         from ev""",
     "names": 'select o as "Odd Name", i as "i""q", g as "g`" from ev',
     "trunc_day": """select k, date_trunc('day', ts) + interval 1 day as event_timestamp, count(*) as n from ev where g > 0
