@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
-from skewless.serve import catalogue, jobs, problems
+from skewless.serve import catalogue, feast, jobs, problems
 from skewless.serve.attach import attached
 from skewless.serve.front import AccessLog
 from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Hooks
@@ -76,8 +76,10 @@ def routes() -> list[Route]:
         Route("/training-datasets", jobs.list_datasets),
         Route("/training-datasets", jobs.make_dataset, methods=["POST"]),
         Route("/training-datasets/{id}", jobs.read_dataset),
+        Route("/get-online-features", feast.get_online_features, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
+        Route("/metrics", metrics),
         Route("/openapi.json", openapi),
         Route("/index.json", catalogue.page_json),
         Route("/", catalogue.page),
@@ -96,7 +98,7 @@ def lifespan(config: Config, connect: Connect) -> Callable[[Any], Any]:
         watching = asyncio.create_task(live.watch())
         try:
             async with attached(config, live, app.state, app.others) as front:
-                hot = Hot(front, live, app.state.hooks)
+                hot = app.state.hot = Hot(front, live, app.state.hooks)
                 app.entry = AccessLog(hot) if config.serve.access_log else hot
                 yield
         finally:
@@ -124,6 +126,12 @@ async def readyz(request: Request) -> Response:
     loaded = live.current()
     await live.store.call("PING")
     return json_reply({"status": "ready", "snapshot": loaded.snapshot_id})
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics: Prometheus' text format."""
+    reply: Response = await request.app.state.metrics.reply()
+    return reply
 
 
 async def openapi(_: Request) -> Response:

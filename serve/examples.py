@@ -56,3 +56,15 @@ JOB: dict[str, Any] = {
 }
 MATERIALIZE: dict[str, Any] = {"start_date": "2013-12-01", "end_date": "2014-01-01", "target": "both"}
 TRAINING_REQUEST: dict[str, Any] = {"labels": "labels.parquet", "feature_service": "late_flights", "name": "late_flights"}
+FEAST_REQUEST: dict[str, Any] = {
+    "features": ["carrier_delays:carrier_landings_24h"], "entities": {"carrier": ["UA", "XX"]},
+}
+FEAST_REPLY: dict[str, Any] = {
+    "results": [
+        {"values": ["UA", "XX"], "statuses": ["PRESENT", "PRESENT"],
+         "event_timestamps": ["1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"]},
+        {"values": [138, 0], "statuses": ["PRESENT", "NOT_FOUND"],
+         "event_timestamps": ["2014-01-01T06:19:00Z", "1970-01-01T00:00:00Z"]},
+    ],
+    "metadata": {"feature_names": ["carrier", "carrier_landings_24h"]},
+}

@@ -48,14 +48,17 @@ class Reads(Protocol):
 
 
 class Misses(Protocol):
-    """Called with what was found when a view of the plan wants it (`wanted`) and a row of it is not there: the cold path."""
+    """Called with what was found when a view of the plan wants it (`wanted`): the cold path."""
 
     def wanted(self, plan: Plan) -> bool:
         """Whether `fill` is to be asked for this plan; called once for each plan, then kept with it."""
 
     def fill(self, plan: Plan, entities: Sequence[Mapping[str, Any]], keys: Sequence[bytes | None], found: Found) -> (
             Awaitable[Found]):
-        """The same rows with what the offline store gave for None. `entities[i // len(plan.views)]` has row i's join keys."""
+        """The same rows, with what the offline store gave for those that are not there.
+
+        `entities[i // len(plan.views)]` has row i's join keys.
+        """
 
 
 @dataclass

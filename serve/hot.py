@@ -102,7 +102,7 @@ class Hot:
         async def answer(lookups: Lookups) -> Answered:
             shape = shape_of(lookups, wanted)
             plan = shape.plan
-            found = await self._read(plan, plan.keys(wanted.entities), (wanted.entities,))
+            found = await self.read(plan, plan.keys(wanted.entities), (wanted.entities,))
             return Answered(shape.one(found.rows, now_us(), b"", found.sources), plan, found.rows, lookups)
 
         return answer
@@ -115,7 +115,7 @@ class Hot:
         async def answer(lookups: Lookups) -> Answered:
             shape = shape_of(lookups, wanted)
             requests.check_batch(len(entities), shape.width)
-            found = await self._read(shape.plan, batch_keys(shape.plan, entities), entities)
+            found = await self.read(shape.plan, batch_keys(shape.plan, entities), entities)
             return Answered(shape.many(found.rows, now_us(), found.sources), shape.plan, found.rows, lookups)
 
         return answer
@@ -130,13 +130,13 @@ class Hot:
             plan = lookups.view(view.name, view.version, asked.features)
             keys = plan.keys(asked.entities)
             entity = entity_json(view, plan.typed(asked.entities), asked.int64_as_string)
-            found = await self._read(plan, keys, (asked.entities,))
+            found = await self.read(plan, keys, (asked.entities,))
             shape = compiled(plan, asked.compact, asked.int64_as_string)
             return Answered(shape.one(found.rows, now_us(), entity, found.sources), plan, found.rows, lookups)
 
         return answer
 
-    async def _read(self, plan: Plan, keys: list[bytes | None], entities: Sequence[Mapping[str, Any]]) -> Found:
+    async def read(self, plan: Plan, keys: list[bytes | None], entities: Sequence[Mapping[str, Any]]) -> Found:
         """The rows of the keys, in order; None for None. Raises SK453, SK455."""
         hooks, store = self.hooks, self.live.store
         if hooks.reads is not None:
@@ -147,7 +147,7 @@ class Hot:
             asked = [key for key in keys if key is not None]
             rows = iter(await store.read(asked) if asked else [])
             found = Found([None if key is None else next(rows) for key in keys])
-        if hooks.misses is not None and None in found.rows:
+        if hooks.misses is not None:
             wanted = plan.compiled.get("cold")
             if wanted is None:
                 wanted = plan.compiled["cold"] = hooks.misses.wanted(plan)

@@ -7,9 +7,11 @@ import errno
 import gc
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 import sys
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -28,6 +30,7 @@ from skewless.serve.workers import Workers, cores, shares
 
 log = logging.getLogger("skewless.serve")
 KEEP_ALIVE_S = 75
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"     # read by prometheus_client when it is first imported, which is in a worker
 DRAIN_S = 10
 BACKLOG = 2048
 
@@ -75,7 +78,26 @@ def run(
         with listener:
             answer(config, listener, lambda: on_ready(url))
     else:
-        Workers(shares(listener, count), partial(answer, config)).run(lambda: on_ready(url))
+        with metrics_folder():
+            Workers(shares(listener, count), partial(answer, config), worker_ended).run(lambda: on_ready(url))
+
+
+@contextmanager
+def metrics_folder() -> Generator[None, None, None]:
+    """Where the workers keep their numbers while they run, so that each of them can tell of all."""
+    with tempfile.TemporaryDirectory(prefix="skewless-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+
+
+def worker_ended(pid: int) -> None:
+    """The gauges of a worker that is gone count no longer."""
+    from skewless.serve import metrics
+
+    metrics.worker_ended(pid)
 
 
 def answer(config: Config, listener: socket.socket, on_ready: Callable[[], None], alive: int = -1) -> None:

@@ -45,10 +45,10 @@ def shares(listener: socket.socket, count: int) -> list[socket.socket]:
 
 
 class Workers:
-    """One forked process per socket."""
+    """One forked process per socket. `on_end` hears the id of each that has ended."""
 
-    def __init__(self, sockets: list[socket.socket], work: Work) -> None:
-        self.sockets, self.work = sockets, work
+    def __init__(self, sockets: list[socket.socket], work: Work, on_end: Callable[[int], None] = lambda pid: None) -> None:
+        self.sockets, self.work, self.on_end = sockets, work, on_end
         self.pids: dict[int, int] = {}              # pid -> index
         self.alive, self._parent = os.pipe()        # read end: EOF when no parent holds the other
         self.ready, self._tell = os.pipe()
@@ -123,6 +123,8 @@ class Workers:
     def _ended(self) -> list[int]:
         """The indexes of workers that have ended."""
         gone = [pid for pid in self.pids if os.waitpid(pid, os.WNOHANG)[0]]
+        for pid in gone:
+            self.on_end(pid)
         return [self.pids.pop(pid) for pid in gone]
 
     def _send(self, number: int) -> None:

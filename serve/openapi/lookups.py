@@ -39,7 +39,34 @@ def lookup_paths() -> Json:
                        reply_of("BatchReply"), REFUSALS, {"results": [examples.REPLY]}, tag="lookups")
     batch["requestBody"] = body("BatchRequest", examples.BATCH_REQUEST)
     return {"/feature-views/{id}/online-features": view_lookup(), "/online-features": {"post": one},
-            "/online-features/batch": {"post": batch}}
+            "/online-features/batch": {"post": batch}, "/get-online-features": {"post": _feast()}}
+
+
+def _feast() -> Json:
+    out = operation("getOnlineFeatures", "The same in Feast's shape, for callers that move over", "FeastReply", REFUSALS,
+                    examples.FEAST_REPLY, tag="lookups")
+    out["requestBody"] = body("FeastRequest", examples.FEAST_REQUEST)
+    return out
+
+
+def _feast_schemas() -> Json:
+    names: Json = {"type": "array", "items": {"type": "string"}}
+    values: Json = {"type": "array", "maxItems": ENTITIES_MAX, "items": {"type": ["string", "integer", "boolean", "null"]}}
+    request: Json = {
+        "type": "object", "required": ["entities"], "additionalProperties": False,
+        "oneOf": [{"required": ["feature_service"]}, {"required": ["features"]}],
+        "properties": {
+            "entities": {"type": "object", "additionalProperties": values, "minProperties": 1,
+                         "description": "Join key -> one value an entity; all lists have one length."},
+            "features": {**names, "minItems": 1, "maxItems": FEATURES_MAX, "description": "view:feature, view@v2:feature."},
+            "feature_service": {"type": "string"}, "full_feature_names": {"type": "boolean", "default": False},
+            "include_feature_view_version_metadata": {"type": "boolean", "default": False},
+        },
+    }
+    statuses: Json = {"type": "array", "items": {"enum": ["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]}}
+    result = obj({"values": {"type": "array"}, "statuses": statuses, "event_timestamps": names})
+    reply = obj({"results": {"type": "array", "items": result}, "metadata": obj({"feature_names": names})})
+    return {"FeastRequest": request, "FeastReply": reply}
 
 
 def reply_of(schema: str) -> Json:
@@ -58,7 +85,7 @@ def view_id() -> Json:
 
 def lookup_schemas() -> Json:
     """What lookups take and give."""
-    return {**request_schemas(), **reply_schemas()}
+    return {**request_schemas(), **reply_schemas(), **_feast_schemas()}
 
 
 def request_schemas() -> Json:

@@ -24,8 +24,11 @@ def operations_paths() -> Json:
     twin = operation("catalogueJson", "The catalogue", "Catalogue", [], tag="definitions")
     page = operation("catalogue", "The catalogue as a page", "Catalogue", [], tag="definitions")
     page["responses"]["200"]["content"] = {"text/html": {"schema": {"type": "string"}}}
-    return {"/healthz": {"get": health}, "/readyz": {"get": ready}, "/openapi.json": {"get": this}, "/index.json": {"get": twin},
-            "/": {"get": page}}
+    metrics = operation("metrics", "Prometheus' text format, over all worker processes", "Document", [], snapshot=False,
+                        tag="operations")
+    metrics["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return {"/healthz": {"get": health}, "/readyz": {"get": ready}, "/metrics": {"get": metrics}, "/openapi.json": {"get": this},
+            "/index.json": {"get": twin}, "/": {"get": page}}
 
 
 def catalogue_schemas() -> Json:
