@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # as many tests at once; 0 is one after the other
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --no-loadscope-reorder
 
 .PHONY: help demo serve test check soak bench clean
 

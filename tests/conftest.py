@@ -6,9 +6,12 @@ Hypothesis has a deadline, since how long one takes says more about the machine 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,7 +21,7 @@ from skewless.stream.install import install
 from tests.example import Example, run_demo
 
 GOLDEN = Path(__file__).parent / "golden"
-COSTLY = ("example", "flink")
+COSTLY = {"flink": "flink|engines", "demo": "example"}
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -28,13 +31,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files from what the code gives now")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Names the group of each test, for the workers."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            costly = [name for name in COSTLY if name in getattr(item, "fixturenames", ())]
-            item.add_marker(pytest.mark.xdist_group(costly[0] if costly else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers: groups of files stay together, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.split("::")[0])
+
+    return Together(config, log)
+
+
+@cache
+def group_of(path: str) -> str:
+    """The costly fixture that something in the file takes, else the file."""
+    text = (GOLDEN.parents[1] / path).read_text()
+    taken = (group for group, names in COSTLY.items() if re.search(rf"def \w+\([^)]*\b({names})\b", text))
+    return next(taken, path)
 
 
 @pytest.fixture
