@@ -94,6 +94,17 @@ def test_a_fix_is_written_once_whatever_the_parentheses() -> None:
     assert not read("select k, max(case when ((d * d)) = 0 then 0 else (d * d) end) as m from events group by k").findings
 
 
+@pytest.mark.parametrize("sql", [
+    "select distinct k, d from events", "select d from events union select d from events", "select d + 1 as x from events group by d + 1",
+])
+def test_doubles_of_rows_that_are_compared_lose_minus_zero(sql: str) -> None:
+    assert {f.rule.id for f in read(sql).findings} == {"group.float_zero"}
+
+
+def test_a_column_that_is_rewritten_keeps_its_name() -> None:
+    assert read("select distinct k, d from events").findings[0].fix == "CASE WHEN d = 0 THEN 0 ELSE d END AS d"
+
+
 def test_what_is_on_no_list_is_refused() -> None:
     assert [f.code for f in read("select list_contains(s, i) as v from events").findings] == ["SK203"]
     assert [f.code for f in read("select k from events tablesample 10 percent").findings] == ["SK205"]

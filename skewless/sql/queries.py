@@ -102,6 +102,8 @@ def _set_operation(node: exp.SetOperation, scope: Scope, reading: Reading) -> Re
     every = isinstance(node, exp.Union) and not node.args.get("distinct")
     if not every and reading.stream:
         reading.hit("stream.update", node)
+    if not every:
+        _no_minus_zero(node, reading)
     if isinstance(node, (exp.Except, exp.Intersect)) and not node.args.get("distinct"):
         reading.hit("clause.unknown", node, name=f"{node.key.upper()} ALL")
     reading.hit("query.plain", node)
@@ -113,6 +115,20 @@ def _set_operation(node: exp.SetOperation, scope: Scope, reading: Reading) -> Re
     names = frozenset(c.name.lower() for c in columns)
     return Relation(columns, () if every else (names,), left.static and right.static, open=left.open or right.open,
                     mixed=left.mixed or right.mixed)
+
+
+def _no_minus_zero(node: exp.Expr, reading: Reading) -> None:
+    """Records the doubles among the columns of rows that are compared: Flink takes -0.0 and 0.0 for two values there."""
+    if isinstance(node, exp.Subquery):
+        _no_minus_zero(node.this, reading)
+    if isinstance(node, exp.SetOperation):
+        _no_minus_zero(node.this, reading)
+        _no_minus_zero(node.expression, reading)
+    for select in node.expressions if isinstance(node, exp.Select) else ():
+        inner = select.unalias()
+        known = inner.meta.get("value")
+        if known is not None and known.is_float and not aggregates._normalised(inner):
+            reading.hit("group.float_zero", inner)
 
 
 def _either(node: exp.Expr, left: Value, right: Value, reading: Reading) -> Value:
@@ -311,6 +327,8 @@ class _Select:
         distinct = node.args.get("distinct")
         if distinct is not None and distinct.args.get("on"):
             t.hit("query.distinct_on", distinct)
+        if distinct is not None:
+            _no_minus_zero(node, t.reading)
         aggregate = any(_aggregates(s) for s in node.expressions)
         if grouped is None and aggregate and not self.scalar:
             t.hit("agg.global", node)

@@ -417,7 +417,8 @@ def _bool_case(node: exp.Expr, dialect: str) -> exp.Expr:
 def _plus_zero(node: exp.Expr, dialect: str) -> exp.Expr:
     text = "CASE WHEN _x_ = 0 THEN 0 ELSE _x_ END"
     if not isinstance(node, exp.AggFunc):
-        return form(text, x=node)
+        normal = form(text, x=node)
+        return exp.alias_(normal, node.name) if isinstance(node.parent, exp.Select) and isinstance(node, exp.Column) else normal
     copy = node.copy()
     argument = copy.this.expressions[0] if isinstance(copy.this, exp.Distinct) else copy.this
     argument.replace(form(text, x=argument))

@@ -82,10 +82,10 @@ WINDOWS: tuple[Rule, ...] = (
          fact="Flink reads neither ordinals nor aliases in GROUP BY; Postgres has no ALL: the expressions take their "
               "place."),
     Rule("group.float_zero", "fix", "SK211",
-         "GROUP BY a double",
-         message="GROUP BY {x} may meet -0.0",
+         "GROUP BY, DISTINCT, UNION of a double",
+         message="{x} may meet -0.0 where rows are compared",
          hint="Write {fixed}.",
-         fact="Flink groups -0.0 apart from 0.0.",
+         fact="Flink takes -0.0 and 0.0 for two values.",
          fix="plus_zero"),
     Rule("over.plain", "allow", "",
          "OVER with RANGE INTERVAL (milliseconds to days) or UNBOUNDED PRECEDING to CURRENT ROW, ordered by the event time"),
