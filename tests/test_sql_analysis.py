@@ -95,7 +95,8 @@ def test_a_fix_is_written_once_whatever_the_parentheses() -> None:
 
 
 @pytest.mark.parametrize("sql", [
-    "select distinct k, d from events", "select d from events union select d from events", "select d + 1 as x from events group by d + 1",
+    "select distinct k, d from events", "select d from events union select d from events",
+    "select d + 1 as x from events group by d + 1",
 ])
 def test_doubles_of_rows_that_are_compared_lose_minus_zero(sql: str) -> None:
     assert {f.rule.id for f in read(sql).findings} == {"group.float_zero"}
