@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -325,11 +328,28 @@ def test_commas_quotes_and_brackets_inside_values_are_values(paths: Any) -> None
     """Rows are cut at their commas; those inside of texts and arrays are not cuts."""
     v = view("v", CARRIER, tuple(Feature(name=n, type=t) for n, t in (("a", "string"), ("b", "array<string>"), ("c", "string"))))
     publish(paths, registry_of(v))
-    for values in (['a,b"],[', ["x,y", '"', None], "null"], ["", [], ","], ["null", None, "\\,\\"], [None, [""], "é☃,"]):
+    for values in (['a,b"],[', ["x,y", '"', None], "null"], ["", [], ","], ["null", None, "\\,\\"], [None, [""], "é☃,"],
+                   ["null", None, "[null]"], ["nullnull", [None], "null"], [None, None, "null "]):
         paths[0].put(v, ("UA",), encode(v, values, NOW_US))
         reply = both(paths, "GET", "/feature-views/v/online-features?entity_id=UA").json()
         assert list(reply["features"].values()) == values
         assert list(reply["metadata"]["status"].values()) == ["null" if value is None else "ok" for value in values]
+
+
+def test_msgpack_rows_read_as_json_rows_do() -> None:
+    """The text of a number does not depend on how its row is stored."""
+    types = ("float64", "float64", "float32", "decimal(10,2)", "date", "timestamp", "bytes", "array<float64>", "string", "int64")
+    packed = view("v", CARRIER, tuple(Feature(name=f"f{i}", type=t) for i, t in enumerate(types)), codec="msgpack")
+    plain = msgspec.structs.replace(packed, codec="json")
+    odd = [0.0, -0.0, 1.0, -3.0, 1e-5, -1e-5, 9.9e-6, 1e10, -1e10, 9_999_999_999.0, 9_999_999_999.5, 2.0**53, 1e16, 5e-324,
+           1.7976931348623157e308, float("nan"), float("inf"), float("-inf"), 0.1, -2.5e-7, None]
+    for i, value in enumerate(odd):
+        single = value if value is None or value != value or abs(value) < 1e38 else float("inf")
+        values = [value, odd[i - 1], single if single is None else float(f"{single:.3g}"), Decimal("1.50"), date(1999, 1, 2),
+                  datetime(1999, 1, 2, 3, 4, 5, 6), b"ab", [value, 1.0], 'a,"b', 2**63 - 1]
+        values = values if i % 3 else [*values[:3], *[None] * 7]
+        values[2] = None if values[2] is None else struct.unpack("f", struct.pack("f", values[2]))[0]
+        assert rows.values_json(packed, encode(packed, values, NOW_US)) == encode(plain, values, NOW_US)[rows.HEADER_SIZE :]
 
 
 def test_a_row_of_a_newer_schema_makes_the_server_look_for_its_snapshot(paths: Any) -> None:
