@@ -106,6 +106,11 @@ def test_a_column_that_is_rewritten_keeps_its_name() -> None:
     assert read("select distinct k, d from events").findings[0].fix == "CASE WHEN d = 0 THEN 0 ELSE d END AS d"
 
 
+@pytest.mark.parametrize("operands", ["price // 2", "i // price", "d // 2"])
+def test_the_integer_quotient_is_of_integers(operands: str) -> None:
+    assert [f.rule.id for f in read(f"select {operands} as v from events").findings] == ["type.operand"]
+
+
 def test_what_is_on_no_list_is_refused() -> None:
     assert [f.code for f in read("select list_contains(s, i) as v from events").findings] == ["SK203"]
     assert [f.code for f in read("select k from events tablesample 10 percent").findings] == ["SK205"]

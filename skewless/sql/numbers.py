@@ -254,6 +254,10 @@ def divide(t: Typer, node: exp.Expr) -> Value:
     whole = isinstance(node, exp.IntDiv) or t.reading.dialect == "postgres" and left.is_int and right.is_int
     if whole and isinstance(node, exp.Div):
         node.meta["instead"] = exp.IntDiv(this=node.this.copy(), expression=node.expression.copy())
+    other = next((v for v in (left, right) if not v.is_int and v.type != NULL), None)
+    if whole and other is not None:
+        t.hit("type.operand", node, type=str(other.type))
+        return UNKNOWN_VALUE
     if not (left.is_float or right.is_float) and not whole:
         t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
         return Value(FLOAT64, nullable=True)
