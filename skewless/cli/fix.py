@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def fix(
     views: Annotated[
-        list[str] | None, typer.Argument(metavar="[VIEW]…", help="Default: all that stream or are portable.")
+        list[str] | None, typer.Argument(metavar="[VIEW]...", help="Default: all that stream or are portable.")
     ] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Print what would change and change nothing.")] = False,
     as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",

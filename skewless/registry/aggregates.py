@@ -14,6 +14,13 @@ from skewless.sql.definition import feature_slices, parse
 from skewless.sql.reproducible import Unstable, longest_window_us, lookback_us, unstable_aggregates
 
 _EXACT_TYPES = ("int32", "int64", "decimal", "bool")
+# An aggregate -> the macro that gives it from exact sums, with six places after the point.
+_EXACT_MACROS = {
+    "SUM": "sum_fixed('{}', 6)", "AVG": "avg_fixed('{}', 6)", "MEAN": "avg_fixed('{}', 6)",
+    "STDDEV": "stddev_exact('{}', 6, sample=true)", "STDDEV_SAMP": "stddev_exact('{}', 6, sample=true)",
+    "STDDEV_POP": "stddev_exact('{}', 6)", "VARIANCE": "var_exact('{}', 6, sample=true)",
+    "VAR_SAMP": "var_exact('{}', 6, sample=true)", "VARIANCE_POP": "var_exact('{}', 6)", "VAR_POP": "var_exact('{}', 6)",
+}
 
 
 def check_sql(root: Path, manifest: dict[str, Any], node: dict[str, Any], view: View, report: Report) -> None:
@@ -57,7 +64,8 @@ def _report(root: Path, node: dict[str, Any], view: View, feature: Feature, foun
     column = found.column or "x"
     place = (view.file, _line(root / view.file, feature.name, found))
     if found.argument == "double":
-        exact = f"Cast to DECIMAL first: {found.function}({column}::decimal(18, 6)), or declare" if found.adds else "Declare"
+        macro = _EXACT_MACROS.get(found.function)
+        exact = f"Write {{{{ skewless.{macro.format(column)} }}}} (over='…' for its window), or declare" if macro else "Declare"
         report.add_at(
             *place, "SK131", f'feature "{feature.name}": {_short(found.sql)} over floating point differs between two runs',
             hint=f"{exact} approximate: 1e-9 on the feature.",

@@ -26,16 +26,12 @@ _EXACT = {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL, exp.DType.BOOLEAN, exp
 
 @dataclass(frozen=True)
 class Unstable:
-    """One aggregate: its SQL, the function's name, a column it reads, whether its argument is `double` or `unknown`.
-
-    `adds`: over integers or decimals the function would be exact.
-    """
+    """One aggregate: its SQL, the function's name, a column it reads, whether its argument is `double` or `unknown`."""
 
     sql: str
     function: str
     column: str
     argument: Literal["double", "unknown"]
-    adds: bool = True
 
 
 def unstable_aggregates(
@@ -59,7 +55,7 @@ def unstable_aggregates(
             column = node.find(exp.Column)
             text = node.sql(dialect=dialect, comments=False)
             out[text] = Unstable(text, node.sql_name() if not isinstance(node, exp.Anonymous) else node.name.upper(),
-                                 column.name if column else "", found, isinstance(node, _ADDS))
+                                 column.name if column else "", found)
     return list(out.values())
 
 
