@@ -155,6 +155,8 @@ CODES: dict[str, str] = {
     "SK821": "a combination of clauses has no form in the engine it is lowered to",
     "SK822": "a column of a query cannot become its declared type",
     "SK823": "two relations that a view reads share a name",
+    "SK830": "a view cannot be streamed: it is not declared so, or its rows do not fit a feature message",
+    "SK831": "it is not known where Kafka is",
     # SK9xx: environment
     "SK910": "dbt is not installed in this environment",
     "SK911": "a dbt command failed",

@@ -14,6 +14,7 @@ import pytest
 from skewless.config import Config
 from skewless.registry.finding import Finding, did_you_mean
 from skewless.registry.manifest import read_definitions
+from skewless.registry.model import from_json, to_json
 from skewless.registry.source import Source
 from skewless.types import parse_type
 from tests.registry_project import compiled, write_project
@@ -54,6 +55,18 @@ def test_defaults_are_kept_in_their_json_form(project: Any) -> None:
     assert (fine.ttl_us, fine.features[0].ttl_us, fine.begin_us) == (7 * 86_400 * 10**6, 86_400 * 10**6, 1356998400 * 10**6)
     assert (fine.stale, view.stale, fine.error_after_us) == ("default", "serve", 86_400 * 10**6)
     assert all(parse_type(f.type) for f in fine.features) and fine.definition_hash and fine.features[0].definition_hash
+
+
+def test_a_streamed_view_carries_its_streams(project: Any) -> None:
+    registry, _ = read_definitions(*project)
+    view = registry.view("fine_stream")
+    assert view.streamed and view.stream is not None and (view.stream.only, view.stream.batch_delay_us) == (False, 7200 * 10**6)
+    (source,) = view.stream.sources
+    assert (source.name, source.topic, source.format, source.event_timestamp, source.arrived_at, source.lateness_us) == (
+        "landings", "landings", "json", "landed_at", "arrived_at", 2_000_000)
+    assert from_json(to_json(registry)) == registry
+    off = registry.view("switched_off")
+    assert not off.streamed and off.stream is None
 
 
 def test_the_measured_delay_is_proposed(project: Any) -> None:

@@ -12,6 +12,7 @@ from skewless.registry.report import Report
 KEYS = (
     "entities", "name", "ttl", "begin", "input_lookback", "overlap", "chunk", "availability_delay", "online", "active_within",
     "missing", "stale", "partition", "codec", "freshness_sla", "retract_limit", "stream", "portable", "cold_path",
+    "cache",
 )
 COLUMN_KEYS = ("default", "ttl", "approximate")
 SLA_KEYS = ("warn_after", "error_after")
@@ -21,9 +22,10 @@ CHOICES = {
 }
 DURATIONS = {
     "ttl": "ttl_us", "input_lookback": "input_lookback_us", "overlap": "overlap_us", "chunk": "",
-    "availability_delay": "availability_delay_us", "active_within": "active_within_us",
+    "availability_delay": "availability_delay_us", "active_within": "active_within_us", "cache": "cache_us",
 }
 POSITIVE = ("ttl", "chunk", "active_within")
+CACHE_US = (500_000, 5_000_000)
 
 
 def read_block(block: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -44,8 +46,12 @@ def read_block(block: dict[str, Any], report: Report) -> dict[str, Any]:
     for key in ("online", "cold_path", "portable"):
         if block.get(key) is not None and not isinstance(block[key], bool):
             report.meta("SK111", f'{key}: "{block[key]}" is neither true nor false', key)
-    if isinstance(block.get("online"), bool):
-        fields["online"] = block["online"]
+    for key in ("online", "cold_path"):
+        if isinstance(block.get(key), bool):
+            fields[key] = block[key]
+    if "cache_us" in fields and not CACHE_US[0] <= fields["cache_us"] <= CACHE_US[1]:
+        report.meta("SK111", f'cache: "{block["cache"]}" is not between 500ms and 5s', "cache", hint="Leave it out for none.")
+        del fields["cache_us"]
     _begin(fields, block.get("begin"), report)
     _sla(fields, block.get("freshness_sla"), report)
     if "stale" in fields and "error_after_us" not in fields:
@@ -53,7 +59,7 @@ def read_block(block: dict[str, Any], report: Report) -> dict[str, Any]:
                     hint="Add freshness_sla: {error_after: 6h}.")
     _share(block.get("retract_limit"), report)
     if block.get("stream") is not None and not isinstance(block["stream"], dict):
-        report.meta("SK111", "stream is not a mapping", "stream", hint="Write it like stream: {source: …}.")
+        report.meta("SK111", "stream is not a mapping", "stream", hint="Write it like stream: {enabled: true}.")
     return fields
 
 

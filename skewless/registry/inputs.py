@@ -66,7 +66,7 @@ class Inputs:
 
     def _is_boundary(self, node: dict[str, Any]) -> bool:
         stored = (node.get("config") or {}).get("materialized") in _STORED
-        return event_time_of(node) is not None or stored and not self.stream
+        return not self.stream and (stored or event_time_of(node) is not None)
 
     def _node(self, unique_id: str) -> dict[str, Any] | None:
         return self.manifest.get("nodes", {}).get(unique_id) or self.manifest.get("sources", {}).get(unique_id)
@@ -86,7 +86,7 @@ class Inputs:
         if (node.get("config") or {}).get("materialized") == "feature_view":
             columns = (*columns, Column("ingested_at", Value(TIMESTAMP, nullable=False)))
         unique = (*base.unique, *self._unique(node))
-        static = node.get("resource_type") == "seed" or bool(_meta(node).get("static")) or base.static and bool(base.columns)
+        static = node.get("resource_type") == "seed" or bool(meta_of(node).get("static")) or base.static and bool(base.columns)
         has_types = any(c.value.known for c in columns)
         return Relation(
             columns, unique, static, open=not columns or base.open and not has_types and not declared, mixed=base.mixed
@@ -102,26 +102,27 @@ class Inputs:
                 value = value if value.type == parsed else Value(parsed, nullable=value.nullable)
             except SkewlessError:
                 value = Value(UNTYPED, nullable=value.nullable)
-        meta = _meta(column)
+        meta = meta_of(column)
         limits = meta.get("range")
         if isinstance(limits, list) and len(limits) == 2 and value.is_exact:
             value = replace(value, lo=int(limits[0]), hi=int(limits[1]))
         time = event_time_of(node)
+        inside = self.stream and node.get("resource_type") == "model"     # part of the job: its SQL says what the event time is
         return replace(
             value,
             nullable=value.nullable and name.lower() not in self._not_null(node),
             ascii=value.ascii or bool(meta.get("ascii")),
             before_1970=value.before_1970 or bool(meta.get("before_1970")),
-            event_time=name.lower() == time if time else value.event_time,
+            event_time=value.event_time if inside or not time else name.lower() == time,
         )
 
     def _unique(self, node: dict[str, Any]) -> list[frozenset[str]]:
-        keys = [tuple(key) if isinstance(key, list) else (key,) for key in _meta(node).get("unique") or []]
+        keys = [tuple(key) if isinstance(key, list) else (key,) for key in meta_of(node).get("unique") or []]
         for name, arguments in self._tests.get(node["unique_id"], ()):
             if name in _UNIQUE_TESTS:
                 several = arguments.get("combination_of_columns") or arguments.get("columns")
                 keys.append(tuple(several or [arguments.get("column_name") or ""]))
-        entities = _meta(node).get("entities")
+        entities = meta_of(node).get("entities")
         if entities and (node.get("config") or {}).get("materialized") == "feature_view":
             keys.append((*_join_keys(entities[0], node), EVENT_TIMESTAMP))
         return [frozenset(str(c).lower() for c in key) for key in keys if all(key)]
@@ -136,10 +137,12 @@ class Inputs:
                 for c in column.get("constraints") or ()
             ):
                 out.add(name.lower())
-        if (node.get("config") or {}).get("materialized") == "feature_view" and _meta(node).get("entities"):
-            out |= {EVENT_TIMESTAMP, *(k.lower() for k in _join_keys(_meta(node)["entities"][0], node))}
-        time = event_time_of(node)
-        return out | {time} if time and node.get("resource_type") == "source" and "stream" in _meta(node) else out
+        if (node.get("config") or {}).get("materialized") == "feature_view" and meta_of(node).get("entities"):
+            out |= {EVENT_TIMESTAMP, *(k.lower() for k in _join_keys(meta_of(node)["entities"][0], node))}
+        stream = meta_of(node).get("stream")
+        if node.get("resource_type") == "source" and isinstance(stream, dict):   # a message without them is a dead letter
+            out |= {str(stream[key]).lower() for key in ("event_timestamp", "arrived_at") if stream.get(key)}
+        return out
 
     @cached_property
     def _tests(self) -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -156,13 +159,13 @@ class Inputs:
 
 def event_time_of(node: dict[str, Any]) -> str | None:
     """The column in whose order a relation's rows come, in lower case: of the source's `stream`, or dbt's `event_time`."""
-    stream = _meta(node).get("stream")
+    stream = meta_of(node).get("stream")
     name = stream.get("event_timestamp") if isinstance(stream, dict) else None
-    name = name or _meta(node).get("event_time") or (node.get("config") or {}).get("event_time")
+    name = name or meta_of(node).get("event_time") or (node.get("config") or {}).get("event_time")
     return str(name).lower() if name else None
 
 
-def _meta(node: dict[str, Any]) -> dict[str, Any]:
+def meta_of(node: dict[str, Any]) -> dict[str, Any]:
     """`meta.skewless` of a model, source or column."""
     meta = (node.get("config") or {}).get("meta") or node.get("meta") or {}
     block = meta.get("skewless") if isinstance(meta, dict) else None

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from skewless.clock import parse_instant
 from skewless.config import Config
 from skewless.errors import SkewlessError
@@ -17,10 +19,12 @@ from skewless.registry import columns as columns_of
 from skewless.registry.aggregates import check_sql
 from skewless.registry.block import read_block
 from skewless.registry.finding import Finding
+from skewless.registry.inputs import Inputs
 from skewless.registry.lineage import dialect_of, upstream_of
 from skewless.registry.model import Entity, Registry, View
 from skewless.registry.report import Report, source_of
 from skewless.registry.services import read_services
+from skewless.registry.streams import read_streams, read_view_stream
 from skewless.sql.definition import definition_hash, feature_hashes
 
 Measured = Callable[[View], int | None]
@@ -36,11 +40,15 @@ def read_definitions(
     """
     root, findings = Path(config.root), list[Finding]()
     _check_blocks(root, manifest, findings)
+    streams, inputs = read_streams(root, manifest, findings), Inputs(manifest, dialect_of(manifest), stream=True)
     views: list[View] = []
     for node in _models(manifest):
         view = _read_view(root, manifest, node, findings, measured_delay)
         if view:
-            views.append(view)
+            report = report_of(root, manifest, node, findings)
+            block = (feature_view_block(node) or {}).get("stream")
+            stream = read_view_stream(manifest, node, block, streams, inputs, report)
+            views.append(msgspec.structs.replace(view, stream=stream, streamed=stream is not None))
     views.sort(key=lambda v: (v.name, v.version))
     entities = _entities(root, manifest, views, findings)
     _check_storage(root, manifest, views, findings)
@@ -101,7 +109,7 @@ def _read_view(
     view = View(
         name=node["name"], version=version, entity=entity[0], join_keys=keys, features=features,
         storage=_storage(node, block, report), unique_id=node["unique_id"], relation=node.get("relation_name") or "",
-        materialized=node["config"].get("materialized") or "", file=_file(manifest, node), streamed=_streamed(block),
+        materialized=node["config"].get("materialized") or "", file=_file(manifest, node),
         definition_hash=definition_hash(sql, dialect) if sql else "", upstream=upstream_of(manifest, node),
         owner=_owner(manifest, node), description=node.get("description") or "",
         deprecated_at_us=parse_instant(node["deprecation_date"]) if node.get("deprecation_date") else None, **fields,
@@ -109,11 +117,6 @@ def _read_view(
     check_sql(root, manifest, node, view, report)
     _check_delay(view, block, report, measured)
     return view
-
-
-def _streamed(block: dict[str, Any]) -> bool:
-    stream = block.get("stream")
-    return isinstance(stream, dict) and stream.get("enabled", True) is not False
 
 
 def _version(node: dict[str, Any], report: Report) -> int:

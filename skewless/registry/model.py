@@ -54,6 +54,31 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
 
 
+class StreamSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic of events, as a dbt source declares it. `name` is what SQL calls the relation; columns are in lower case.
+
+    An event counts when `arrived_at - lateness < event_timestamp <= arrived_at + 5 s`, arrived_at being its broker time;
+    `arrived_at` is the column that keeps it in the warehouse, "" where none does.
+    """
+
+    name: str
+    unique_id: str
+    topic: str
+    event_timestamp: str
+    arrived_at: str = ""
+    format: str = "json"                    # json | avro
+    lateness_us: int = 1_000_000
+    idle_timeout_us: int = 30_000_000       # a partition silent for so long holds no window open; 0: it holds it for ever
+
+
+class Streaming(msgspec.Struct, frozen=True, kw_only=True):
+    """How a view streams beside its batch: a batch window ends at now - batch_delay; `only`: no batch computes the view."""
+
+    only: bool = False
+    batch_delay_us: int = 3_600_000_000
+    sources: tuple[StreamSource, ...] = ()
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a feature view. Rows are keyed by (join keys, event_timestamp)."""
 
@@ -70,6 +95,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     online: bool = True
     streamed: bool = False                  # a stream writes rows beside the batch
     active_within_us: int | None = None
+    cold_path: bool = False                 # a row that is not online is looked up in the history
+    cache_us: int | None = None             # servers may answer from rows that they read so long ago
     missing: str = "default"                # default | null | error
     stale: str = "serve"                    # serve | default | error: a row older than error_after_us
     partition: str = "month"                # day | month
@@ -88,6 +115,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     deprecated_at_us: int | None = None
     sunset_at_us: int | None = None
     past_schemas: tuple[Schema, ...] = ()   # schemas that rows of this version may still carry
+    stream: Streaming | None = None         # set where `streamed`, and only there
 
     @property
     def ref(self) -> str:

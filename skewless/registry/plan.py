@@ -13,7 +13,7 @@ import msgspec
 
 from skewless.clock import format_duration, format_instant
 from skewless.errors import SkewlessError
-from skewless.registry.model import Entity, Feature, Registry, Schema, Service, View, to_json
+from skewless.registry.model import Entity, Feature, Registry, Schema, Service, Streaming, View, to_json
 
 Kind = Literal["added", "changed", "breaking", "deprecated", "vanished"]
 Effect = Literal["schema", "definition"]
@@ -151,9 +151,11 @@ def _vanished(view: View, new: View | None) -> Change:
 _DURATIONS = {
     "ttl_us": "ttl", "input_lookback_us": "input_lookback", "overlap_us": "overlap",
     "availability_delay_us": "availability_delay", "active_within_us": "active_within",
-    "warn_after_us": "warn_after", "error_after_us": "error_after",
+    "warn_after_us": "warn_after", "error_after_us": "error_after", "cache_us": "cache",
 }
-_SETTINGS = ("online", "missing", "stale", "codec", "owner", "description", "materialized", "file", "relation", "unique_id")
+_SETTINGS = (
+    "online", "missing", "stale", "cold_path", "codec", "owner", "description", "materialized", "file", "relation", "unique_id",
+)
 _SILENT = ("file", "relation", "unique_id", "description")
 _PUSHED = ("ttl_us", "active_within_us", "online", "codec")
 
@@ -247,12 +249,23 @@ def _setting_details(view: View, before: View) -> list[Detail]:
             out.append(Detail(sign="~", name=name, text=f"{_duration(was)} -> {_duration(now)}"))
     if view.begin_us != before.begin_us:
         out.append(Detail(sign="~", name="begin", text=f"{_instant(before.begin_us)} -> {_instant(view.begin_us)}"))
+    if view.stream != before.stream:
+        out.append(Detail(sign="~", name="stream", text=_stream(before.stream, view.stream)))
     for name in _SETTINGS:
         was, now = getattr(before, name), getattr(view, name)
         if was != now:
             text = "changed" if name in _SILENT else f"{_plain(was)} -> {_plain(now)}"
             out.append(Detail(sign="~", name=name, text=text))
     return out
+
+
+def _stream(was: Streaming | None, now: Streaming | None) -> str:
+    if was is None or now is None:
+        return "on" if was is None else "off"
+    pairs = (("only", str(was.only).lower(), str(now.only).lower()),
+             ("batch_delay", _duration(was.batch_delay_us), _duration(now.batch_delay_us)))
+    changed = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
+    return ", ".join(changed + ["its sources changed"] * (was.sources != now.sources))
 
 
 def _upstream_notices(view: View, before: View) -> list[str]:
