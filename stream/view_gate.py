@@ -15,11 +15,13 @@ from skewless.stream.gate import Verdict, gate
 from skewless.stream.lower.dag import Source, lower_view
 from skewless.stream.session import Session
 
+SAID = ("SK1", "SK2")       # what `check` reports without asking Flink
+
 
 def gate_views(manifest: dict[str, Any], views: Sequence[View], session: Session) -> list[SkewlessError]:
     """SK810 where a view's SQL has no plan in Flink, SK811 where the plan of a view that streams does not only append.
 
-    A view whose SQL is refused before it gets to Flink is left out: `check` has said why.
+    SK820 to SK823 where it has no form in Flink. A view that `check` has refused by its rules is left out.
     """
     dialect = dialect_of(manifest)
     readers = {stream: Inputs(manifest, dialect, stream=stream) for stream in (False, True)}
@@ -28,7 +30,9 @@ def gate_views(manifest: dict[str, Any], views: Sequence[View], session: Session
         try:
             script = lower_view(manifest, view, dialect, "flink", inputs=readers[view.streamed])
             setup = [_table(source) for source in script.sources] + script.setup()
-        except SkewlessError:
+        except SkewlessError as error:
+            if not error.code.startswith(SAID):
+                out.append(Finding(error.code, error.fact, file=view.file, subject=f'view "{view.ref}"', hint=error.hint))
             continue
         verdict = gate([*setup, script.query], session)
         out += _finding(view, verdict)
