@@ -12,15 +12,15 @@ import duckdb
 
 from bench import project, report
 from bench.measure import sample
+from bench.peer import feast_python
 
 FEATURES = 10
 HISTORY_ROWS = int(os.environ.get("BENCH_HISTORY_ROWS", "10000000"))
-PEER_PYTHON = os.environ.get("BENCH_FEAST_PYTHON", "")
 REPEATS = 2
 
 
 def run(sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)) -> None:
-    """Ours end to end (files in, Arrow out), a bare ASOF over the same files; Feast where BENCH_FEAST_PYTHON names its Python."""
+    """Ours end to end (files in, Arrow out), a bare ASOF over the same files, and Feast where it installs."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="bench-training-") as folder:
         root = Path(folder) / "p"
@@ -71,10 +71,9 @@ def ours(root: Path, labels: Path) -> float:
 
 
 def bare(root: Path, labels: Path) -> float:
+    from skewless.config import read_config
     from skewless.registry.store import Store
     from skewless.warehouse.lake import LakeTable
-
-    from skewless.config import read_config
 
     config = read_config(root)
     relation = LakeTable(config.lake_root, Store(config).applied().view("wide")).relation()
@@ -90,11 +89,12 @@ def bare(root: Path, labels: Path) -> float:
 
 
 def feast(root: Path, labels: Path) -> float | None:
-    if not PEER_PYTHON:
+    python = feast_python()
+    if python is None:
         return None
     script = Path(__file__).parent / "peer_feast.py"
     done = subprocess.run(
-        [PEER_PYTHON, str(script), str(root), str(labels), str(FEATURES)],
+        [python, str(script), str(root), str(labels), str(FEATURES)],
         capture_output=True,
         text=True,
         check=False,

@@ -99,11 +99,12 @@ def statements(
         "semi": {ref: semi for ref, (_, semi) in shapes.items()},
         "staged": len(views) >= STAGED_FROM_VIEWS,
     }
-    return msgspec.json.decode(_rendered(config, json.dumps(arguments)), type=list[Statement])
+    return msgspec.json.decode(_rendered(msgspec.json.encode(config), json.dumps(arguments)), type=list[Statement])
 
 
 @lru_cache(maxsize=64)
-def _rendered(config: Config, arguments: str) -> str:
+def _rendered(settings: bytes, arguments: str) -> str:
     from skewless.warehouse.dbt import compile_inline
 
+    config = msgspec.json.decode(settings, type=Config)
     return compile_inline(config, f"{{{{ skewless.point_in_time_stages(**fromjson({json.dumps(arguments)})) }}}}")
