@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.serve.auth import gate_of
+from skewless.serve.cache import Cache
+from skewless.serve.cache import wanted as cached
+from skewless.serve.cold import Cold, in_use
 from skewless.serve.front import App, Front
 from skewless.serve.live import Live
+
+if TYPE_CHECKING:
+    from skewless.serve.metrics import Metrics
 
 
 @asynccontextmanager
@@ -34,10 +41,38 @@ async def attached(config: Config, live: Live, state: State, others: App) -> Asy
     hooks.observe = hooks.observe or metrics.tally.observe
     live.store.read = metrics.timed(live.store.read)        # type: ignore[assignment]
     watches.append(metrics.keep())
+    cache = state.cache = Cache()
+    cold = state.cold = Cold(config, cache.forget)
+
+    def fit() -> None:
+        """The hooks that only some snapshots need."""
+        if hooks.reads in (None, cache):
+            hooks.reads = cache if cached(live.lookups) else None
+        if hooks.misses in (None, cold) and in_use(live.lookups) != (hooks.misses is cold):
+            hooks.misses = cold if in_use(live.lookups) else None
+            cold.warm()
+
+    fit()
+    live.on_swap.append(fit)
+    metrics.extra.append(partial(take_sources, cache, cold))
     tasks = [asyncio.create_task(watch) for watch in watches]
     try:
         yield Front(others, gate, metrics.observe_other)
     finally:
+        live.on_swap.remove(fit)
+        cold.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def take_sources(cache: Cache, cold: Cold, metrics: Metrics) -> None:
+    """The counts of the cache and of the cold path go into the metrics."""
+    for source, n in [*cache.counts.items(), ("offline", cold.results["found"])]:
+        if n:
+            metrics.sources.labels(source).inc(n)
+    cache.counts = dict.fromkeys(cache.counts, 0)
+    for result, n in cold.results.items():
+        if n:
+            metrics.cold.labels(result).inc(n)
+    cold.results = dict.fromkeys(cold.results, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
@@ -25,6 +26,7 @@ class Live:
         self.config, self.store = config, store
         self.lookups: Lookups | None = None
         self._refreshing = asyncio.Lock()
+        self.on_swap: list[Callable[[], None]] = []     # called after another snapshot came into force
 
     def current(self) -> Lookups:
         """The snapshot in force. Raises SK251 when none has been published yet."""
@@ -44,6 +46,8 @@ class Live:
             data = await self.store.call("GET", f"{key}:{current_id}") if current_id else None
             registry = snapshot.parse(current_id, data, self.config.namespace)
             self.lookups = Lookups(registry, self.config.namespace, current_id or "")
+            for call in self.on_swap:
+                call()
         log.info("snapshot %s: %d views", current_id, len(registry.views))
         return True
 

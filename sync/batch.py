@@ -20,11 +20,12 @@ from skewless import rows
 from skewless.clock import now_us
 from skewless.config import Config
 from skewless.errors import SkewlessError
+from skewless.newest import newest_rows
 from skewless.online import OnlineStore, SyncRecord, SyncRecords, Written, connect
 from skewless.online.push import Throttle
 from skewless.online.store import GRACE_US, OWN_ALL_US, TOMBSTONE_MS, version_bytes
 from skewless.registry.model import View
-from skewless.sync.repair import departed, newest_rows
+from skewless.sync.repair import departed
 from skewless.warehouse.feed import Changes
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.ledger import Position

@@ -117,7 +117,7 @@ def reply_schemas() -> Json:
         "detail": mapping({"enum": ["expired"]}, "Feature -> why it is missing, where a row older than ttl is still there."),
         "event_timestamp": mapping(instant, "View -> event time of the row that is there."),
         "version": mapping({"type": "integer"}, "View -> version."),
-    }, also={"deprecation": deprecation()})
+    }, also={"deprecation": deprecation(), "cache": mapping(_source(), "View -> where its row came from.")})
     metadata["description"] = "Views go by name, or by name@version where a request asks for two versions of one."
     reply = obj({"features": features, "metadata": {"$ref": "#/components/schemas/Metadata"}})
     view_reply = obj({
@@ -146,6 +146,7 @@ def compact_schemas(instant: Json, entity_id: Json) -> Json:
         "freshness_ms": array({"type": ["integer", "null"], "minimum": 0}), "event_timestamp": array(instant),
     }
     also = {"detail": mapping({"enum": ["expired"]}, "Feature -> why it is missing; only where there is one.")}
+    also["cache"] = array(_source())
     old = {"deprecation": deprecation()}
     return {
         "CompactReply": obj({**head, **answer}, also={**also, **old}),
@@ -156,6 +157,10 @@ def compact_schemas(instant: Json, entity_id: Json) -> Json:
 
 def status() -> Json:
     return {"enum": ["ok", "null", "missing", "stale"]}
+
+
+def _source() -> Json:
+    return {"enum": ["l1", "redis", "offline"]}
 
 
 def deprecation() -> Json:

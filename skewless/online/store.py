@@ -68,6 +68,19 @@ class OnlineStore:
         assert len(set(keys)) == len(keys), "a key may come once in a call"
         return self._write_some(script.STREAM, view, through_us, keys, values, None)
 
+    def backfill(self, view: View, key: bytes, value: bytes, *, life_us: int) -> Written:
+        """One row that was found in the history; it stays for at most `life_us`, unless a batch writes the key.
+
+        The header's stamp is that of the commit it was read at. As a stream's row it gives way to what is as new. Raises SK600.
+        """
+        (event_us,) = struct.unpack_from(">q", value, 10)
+        through, now, span, tombstone = self._settings(view, 0)
+        life = int(now) - event_us + life_us
+        span = b"%d" % (life if int(span) < 0 else min(life, int(span)))
+        with speaking(self.url):
+            codes = self._evalsha(1, key, script.STREAM, through, now, span, tombstone, value)
+        return Written(codes.count(script.WRITTEN), codes.count(script.IGNORED))
+
     def _write_some(
         self, mode: bytes, view: View, through_us: int, keys: Sequence[bytes], values: Sequence[bytes],
         gone: Sequence[bytes] | None,
