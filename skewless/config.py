@@ -34,6 +34,13 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tls_key: str = ""
 
 
+class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the brokers are: `host:port,…`; "" for those of `skewless dev up`. `properties`: further ones of the clients."""
+
+    bootstrap_servers: str = ""
+    properties: dict[str, str] = {}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one project. `root` is the absolute folder of skewless.yml; `target` the dbt target in force."""
 
@@ -45,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lake: str = "lake"
     profiles_dir: str = ""                  # default: the project's own folder if it holds profiles.yml
     serve: Serve = Serve()
+    kafka: Kafka = Kafka()
 
     @property
     def state(self) -> Path:
@@ -105,16 +113,19 @@ def read_config(start: str | Path | None = None, *, target: str | None = None) -
         raise SkewlessError("SK101", f"{FILE_NAME}: {error}", detail=str(path), hint=f"Keys: {keys}.") from None
 
 
+_NESTED: dict[str, Any] = {"serve": Serve, "kafka": Kafka}
+
+
 def _override(raw: dict[str, Any]) -> None:
     for field in msgspec.structs.fields(Config):
         value = os.environ.get(ENV_PREFIX + field.name.upper())
-        if field.name == "serve":
+        if field.name in _NESTED:
             nested = {
                 f.name: os.environ[key]
-                for f in msgspec.structs.fields(Serve)
-                if (key := f"{ENV_PREFIX}SERVE_{f.name.upper()}") in os.environ
+                for f in msgspec.structs.fields(_NESTED[field.name])
+                if (key := f"{ENV_PREFIX}{field.name}_{f.name}".upper()) in os.environ
             }
             if nested:
-                raw["serve"] = {**(raw.get("serve") or {}), **nested}
+                raw[field.name] = {**(raw.get(field.name) or {}), **nested}
         elif value is not None and field.name != "root":
             raw[field.name] = value

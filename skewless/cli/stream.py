@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skewless.cli.output import AsJson, print_json, say
+from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
+from skewless.config import Config, read_config
+
+if TYPE_CHECKING:
+    from skewless.stream.emit import StreamScript
+    from skewless.stream.tables import Kafka
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
 @app.callback()
 def stream() -> None:
-    """Flink for streamed views."""
+    """Flink for streamed views. Example: skewless stream emit carrier_delays"""
 
 
 @app.command()
@@ -41,3 +46,56 @@ def install(
     else:
         say("it was there" if was_there else "installed")
         print(f"Flink {found.flink_version}, Java {found.java_version}: {found.folder}")
+
+
+@app.command()
+def emit(
+    view: Annotated[str, typer.Argument(metavar="VIEW", help="View, for example carrier_delays or carrier_delays@2.")],
+    kafka: Annotated[
+        str, typer.Option("--kafka", metavar="HOST:PORT", help="The brokers; default: kafka.bootstrap_servers of skewless.yml.")
+    ] = "",
+    as_json: AsJson = False,
+    project_dir: ProjectDir = "",
+    target: Target = "",
+) -> None:
+    """Print the complete Flink SQL of a streamed view: settings, topics, the models beneath it, and the job.
+
+    It runs as it is in Flink's sql-client, a SQL Gateway and PyFlink. With --json: the job's name, fingerprint and statements.
+    Example: skewless stream emit carrier_delays --kafka localhost:9092
+    """
+    config = read_config(project_dir or None, target=target or None)
+    script = _script(config, view, _kafka(config, kafka))
+    if as_json:
+        print_json({"name": script.name, "fingerprint": script.fingerprint, "statements": [*script.setup, script.job]})
+    else:
+        print(script.text(), end="")
+
+
+def _kafka(config: Config, given: str) -> Kafka:
+    from skewless.errors import SkewlessError
+    from skewless.stream.tables import Kafka
+
+    servers = given or config.kafka.bootstrap_servers
+    if not servers:
+        raise SkewlessError(
+            "SK831", "it is not known where Kafka is", hint="Set kafka: {bootstrap_servers: …} in skewless.yml, or give --kafka."
+        )
+    return Kafka(servers, config.kafka.properties)
+
+
+def _script(config: Config, name: str, kafka: Kafka) -> StreamScript:
+    from skewless.cli.transpile import not_portable, view_of
+    from skewless.errors import Findings
+    from skewless.registry.lineage import dialect_of
+    from skewless.registry.manifest import read_definitions
+    from skewless.registry.model import Registry
+    from skewless.stream.emit import emit
+    from skewless.warehouse.dbt import ensure_manifest
+
+    manifest = ensure_manifest(config, compiled=True)
+    wanted, findings = read_definitions(config, manifest)
+    view = view_of(wanted, name, findings)
+    refused = not_portable(config, manifest, Registry(project=wanted.project, target=wanted.target, views=(view,)))
+    if refused:
+        raise Findings(refused)
+    return emit(manifest, view, dialect_of(manifest), config.namespace, kafka)

@@ -10,7 +10,7 @@ from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
 from skewless.config import Config, read_config
 from skewless.errors import SkewlessError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens of the HTTP API.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens of the HTTP API. Example: skewless token create")
 
 
 @app.command(

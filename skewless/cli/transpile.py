@@ -57,14 +57,14 @@ def _script(config: Config, name: str, engine: Engine) -> Script:
 
     manifest = ensure_manifest(config, compiled=True)
     wanted, findings = read_definitions(config, manifest)
-    view = _view(wanted, name, findings)
-    not_portable = _not_portable(config, manifest, Registry(project=wanted.project, target=wanted.target, views=(view,)))
-    if not_portable:
-        raise Findings(not_portable)
+    view = view_of(wanted, name, findings)
+    refused = not_portable(config, manifest, Registry(project=wanted.project, target=wanted.target, views=(view,)))
+    if refused:
+        raise Findings(refused)
     return lower_view(manifest, view, dialect_of(manifest), engine)
 
 
-def _view(wanted: Registry, name: str, findings: list[SkewlessError]) -> View:
+def view_of(wanted: Registry, name: str, findings: list[SkewlessError]) -> View:
     """The view of that name. A view that could not be read is absent, and the findings say why."""
     from skewless.registry.finding import errors_of
     from skewless.registry.model import parse_ref
@@ -76,7 +76,7 @@ def _view(wanted: Registry, name: str, findings: list[SkewlessError]) -> View:
         raise Findings([error, *errors_of(findings)]) from None
 
 
-def _not_portable(config: Config, manifest: dict[str, Any], registry: Registry) -> list[SkewlessError]:
+def not_portable(config: Config, manifest: dict[str, Any], registry: Registry) -> list[SkewlessError]:
     """Everything in the view's models that engines would answer differently; for this command each is an error."""
     from pathlib import Path
 

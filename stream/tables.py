@@ -1,0 +1,192 @@
+"""The tables of a stream's script: a topic of events as rows that count, the topic of features, the topic of dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skewless import messages
+from skewless.errors import SkewlessError
+from skewless.registry.model import StreamSource, View
+from skewless.sql.value import Column, Relation
+from skewless.stream.lower.printer import Printer
+from skewless.stream.lower.times import of_ms
+from skewless.types import Type, parse_type
+
+FEATURES, DEAD_LETTERS = "skw_features", "skw_dead_letters"
+FUTURE_MS_MAX = 5_000
+"""How far ahead of its arrival an event may be dated and still count."""
+_READ, _BODIES, _JUDGED = "skw_read_{}", "skw_bodies_{}", "skw_judged_{}"
+_RECORD_TIME, _ARRIVED, _EVENT_TIME, _FAULT = "`skw_record_time`", "`skw_arrived_at`", "`skw_event_time`", "`skw_fault`"
+_DIGITS = "^-?(0|[1-9][0-9]*)$"
+_INSTANT = "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]{{1,{}}})?Z?$"
+_P = Printer("flink")
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """How a script reaches the brokers: `host:port,…`, and further client properties such as security.protocol."""
+
+    bootstrap_servers: str
+    properties: Mapping[str, str]
+
+    def options(self, options: Mapping[str, str]) -> str:
+        """The WITH clause of a table on Kafka."""
+        own = {"connector": "kafka", "properties.bootstrap.servers": self.bootstrap_servers}
+        every = own | {f"properties.{k}": v for k, v in sorted(self.properties.items())} | dict(options)
+        return "WITH (\n" + ",\n".join(f"  {_P.string(k)} = {_P.string(v)}" for k, v in every.items()) + "\n)"
+
+
+class SourceTable:
+    """One source of a job: the table on its topic, and the view that the SQL reads. `group` names the reader to the brokers."""
+
+    def __init__(self, source: StreamSource, relation: Relation, kafka: Kafka, group: str) -> None:
+        self.source, self.kafka, self.group = source, kafka, group
+        self.json = source.format == "json"
+        self.read, self.bodies, self.judged = (_P.exact(name.format(source.name)) for name in (_READ, _BODIES, _JUDGED))
+        self.columns = [c for c in relation.columns if c.name.lower() != source.arrived_at]
+
+    def statements(self) -> list[str]:
+        """The CREATE statements, in order."""
+        return [self._table(), *([self._bodies()] if self.json else []), self._judged(), self._view()]
+
+    def dead_letters(self) -> list[str]:
+        """The queries that yield what of the topic is no event, in the columns of the dead letters."""
+        names = [_P.name(c.name) for c in self.columns]
+        pairs = ", ".join(f"KEY {_P.string(c.name)} VALUE {n}" for c, n in zip(self.columns, names, strict=True))
+        payload = f"JSON_OBJECT({pairs})" if self.json else "CAST(NULL AS STRING)"
+        topic = _P.string(self.source.topic)
+        place = f"SELECT {topic}, `skw_partition`, `skw_offset`"
+        out = [f"{place}, {_FAULT}, {payload}\nFROM {self.judged}\nWHERE {_FAULT} IS NOT NULL"]
+        if self.json:
+            reason = "CASE WHEN `payload` IS NULL THEN 'tombstone' ELSE 'not a JSON object' END"
+            out.append(
+                f"{place}, {reason}, `payload`\nFROM {self.bodies}\n"
+                "WHERE `payload` IS NULL OR `payload` IS NOT JSON OBJECT"
+            )
+        return out
+
+    def _table(self) -> str:
+        physical = [f"{_P.name(c.name)} {'STRING' if self.json else _avro(c)}" for c in self.columns]
+        arrived = f"CAST({_RECORD_TIME} AS TIMESTAMP(3))"
+        event_time = f"COALESCE({self._parsed(self._event_time)}, {arrived})"
+        lines = [
+            *physical, *_POSITION, f"{_RECORD_TIME} TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL",
+            f"{_ARRIVED} AS {arrived}", f"{_EVENT_TIME} AS {event_time}",
+            f"WATERMARK FOR {_EVENT_TIME} AS LEAST({_EVENT_TIME}, {arrived}) - {of_ms(_P, self.source.lateness_us // 1000)}",
+        ]
+        extra = {"format": "json", "json.ignore-parse-errors": "true"} if self.json else _AVRO_OPTIONS
+        return _create(self.read, lines, self.kafka.options(self._scan() | extra))
+
+    def _bodies(self) -> str:
+        """The same topic once more, as it is: what is not an object never gets into the rows of the table."""
+        return _create(self.bodies, ["`payload` STRING", *_POSITION], self.kafka.options(self._scan() | {"format": "raw"}))
+
+    def _judged(self) -> str:
+        """Every row of the table, with why it is no event."""
+        return f"CREATE TEMPORARY VIEW {self.judged} AS\nSELECT *, {self._fault()} AS {_FAULT}\nFROM {self.read}"
+
+    def _view(self) -> str:
+        out = []
+        for column in self.columns:
+            text = _EVENT_TIME if column is self._event_time else self._parsed(column)
+            out.append(f"  {text} AS {_P.name(column.name)}")
+        if self.source.arrived_at:
+            out.append(f"  {_ARRIVED} AS {_P.name(self.source.arrived_at)}")
+        text = "SELECT\n" + ",\n".join(out) + f"\nFROM {self.judged}\nWHERE {_FAULT} IS NULL"
+        return f"CREATE TEMPORARY VIEW {_P.exact(self.source.name)} AS\n{text}"
+
+    def _scan(self) -> dict[str, str]:
+        return {"topic": self.source.topic, "properties.group.id": self.group, "scan.startup.mode": "earliest-offset"}
+
+    @property
+    def _event_time(self) -> Column:
+        return next(c for c in self.columns if c.name.lower() == self.source.event_timestamp)
+
+    def _parsed(self, column: Column) -> str:
+        """The value of a column of the table; NULL where the text is no value of its type."""
+        name, type_ = _P.name(column.name), column.value.type
+        if not self.json:
+            return f"CAST({name} AS TIMESTAMP({3 if column is self._event_time else 6}))" if type_.name == "timestamp" else name
+        return _from_text(name, type_, 3 if column is self._event_time else 6)
+
+    def _fault(self) -> str:
+        """Why a row is no event, NULL for one that counts."""
+        whens = []
+        for column in (self._event_time, *(c for c in self.columns if c is not self._event_time)):
+            name, parsed = _P.name(column.name), self._parsed(column)
+            if not column.value.nullable:
+                whens.append((f"{name} IS NULL", f"{column.name} is missing"))
+            if parsed != name and self.json:
+                whens.append((f"{name} IS NOT NULL AND {parsed} IS NULL", f"{column.name} is not of type {column.value.type}"))
+        lateness = of_ms(_P, self.source.lateness_us // 1000)
+        whens.append((f"{_EVENT_TIME} <= {_ARRIVED} - {lateness}", "late"))
+        whens.append((f"{_EVENT_TIME} > {_ARRIVED} + {of_ms(_P, FUTURE_MS_MAX)}", "in the future"))
+        return "CASE\n" + "".join(f"  WHEN {test} THEN {_P.string(reason)}\n" for test, reason in whens) + "END"
+
+
+_POSITION = (
+    "`skw_partition` INT NOT NULL METADATA FROM 'partition' VIRTUAL",
+    "`skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL",
+)
+_AVRO_OPTIONS = {"format": "avro", "avro.timestamp_mapping.legacy": "false"}
+
+
+def features_table(view: View, namespace: str, kafka: Kafka) -> str:
+    """The sink of a view's rows, as `skewless.messages` describes them."""
+    lines = [f"{_P.exact(key.name)} {messages.flink_type(parse_type(key.type))} NOT NULL" for key in view.join_keys]
+    lines.append(f"`{messages.EVENT_TIMESTAMP}` TIMESTAMP(3) NOT NULL")
+    lines += [f"{_P.exact(f.name)} {messages.flink_type(parse_type(f.type))}" for f in view.features]
+    lines.append("`skw_headers` MAP<STRING NOT NULL, BYTES> METADATA FROM 'headers'")
+    options = {
+        "topic": messages.topic(namespace, view), "key.format": "json", "key.fields": ";".join(view.key_names),
+        "value.format": "avro", "value.avro.timestamp_mapping.legacy": "false", "sink.delivery-guarantee": "at-least-once",
+    }
+    return _create(_P.exact(FEATURES), lines, kafka.options(options))
+
+
+def features_query(view: View, query: str) -> str:
+    """The lowered query's columns in the order and types of the sink, and the header."""
+    columns = [_sent(key.name, parse_type(key.type)) for key in view.join_keys]
+    columns += [f"`{messages.EVENT_TIMESTAMP}`", *(_sent(f.name, parse_type(f.type)) for f in view.features)]
+    columns.append(f"MAP[{_P.string(messages.HEADER)}, X'{messages.header(view).hex()}']")
+    inner = "\n".join("  " + line if line else line for line in query.split("\n"))
+    return "SELECT\n" + ",\n".join(f"  {c}" for c in columns) + f"\nFROM (\n{inner}\n) AS `skw_row`"
+
+
+def dead_letters_table(view: View, namespace: str, kafka: Kafka) -> str:
+    """The sink of what is no event: where it stood, why, and what it said. JSON."""
+    lines = ["`topic` STRING", "`partition` INT", "`offset` BIGINT", "`reason` STRING", "`payload` STRING"]
+    topic = messages.dead_letter_topic(namespace, view)
+    options = {"topic": topic, "format": "json", "sink.delivery-guarantee": "at-least-once"}
+    return _create(_P.exact(DEAD_LETTERS), lines, kafka.options(options))
+
+
+def _create(name: str, lines: list[str], options: str) -> str:
+    return f"CREATE TEMPORARY TABLE {name} (\n" + ",\n".join(f"  {line}" for line in lines) + f"\n) {options}"
+
+
+def _sent(name: str, type_: Type) -> str:
+    column = _P.exact(name)
+    return f"CAST(CAST({column} AS TIMESTAMP(6)) AS STRING)" if type_.name == "timestamp" else column
+
+
+def _from_text(name: str, type_: Type, digits: int) -> str:
+    """A scalar of JSON, as text, in its type; NULL for a text that is none."""
+    if type_.name == "string":
+        return name
+    if type_.name == "bool":
+        return f"CASE {name} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
+    if type_.name in ("int32", "int64"):
+        return f"CASE WHEN REGEXP({name}, '{_DIGITS}') THEN TRY_CAST({name} AS {type_.world('flink')}) END"
+    if type_.name == "timestamp":
+        text = f"REPLACE(REPLACE({name}, 'T', ' '), 'Z', '')"
+        return f"CASE WHEN REGEXP({name}, '{_INSTANT.format(digits)}') THEN TRY_CAST({text} AS TIMESTAMP({digits})) END"
+    if type_.name in ("float32", "float64", "decimal", "date"):
+        return f"TRY_CAST({name} AS {type_.world('flink')})"
+    raise SkewlessError("SK830", f"a value of type {type_} is not read from JSON", hint="Use format: avro.")
+
+
+def _avro(column: Column) -> str:
+    type_ = column.value.type
+    return "TIMESTAMP_LTZ(3)" if type_.name == "timestamp" else type_.world("flink")

@@ -1,0 +1,163 @@
+SET 'pipeline.name' = 'shop.dev.rotation@1 37c934b6d2bd';
+
+SET 'execution.runtime-mode' = 'streaming';
+
+SET 'table.local-time-zone' = 'UTC';
+
+SET 'pipeline.object-reuse' = 'true';
+
+SET 'pipeline.auto-watermark-interval' = '50 ms';
+
+SET 'execution.buffer-timeout.interval' = '10 ms';
+
+SET 'execution.checkpointing.interval' = '5 s';
+
+SET 'execution.checkpointing.min-pause' = '500 ms';
+
+SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
+
+SET 'table.exec.source.idle-timeout' = '0 ms';
+
+CREATE TEMPORARY TABLE `skw_read_landings` (
+  `tailnum` STRING,
+  `landed_at` STRING,
+  `delay` STRING,
+  `gate` STRING,
+  `diverted` STRING,
+  `weight` STRING,
+  `fare` STRING,
+  `day` STRING,
+  `scheduled_at` STRING,
+  `skw_partition` INT NOT NULL METADATA FROM 'partition' VIRTUAL,
+  `skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
+  `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
+  `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
+  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END, CAST(`skw_record_time` AS TIMESTAMP(3))),
+  WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.5' SECOND
+) WITH (
+  'connector' = 'kafka',
+  'properties.bootstrap.servers' = 'broker:9092',
+  'properties.security.protocol' = 'SSL',
+  'topic' = 'landings',
+  'properties.group.id' = 'shop.dev.rotation.v1',
+  'scan.startup.mode' = 'earliest-offset',
+  'format' = 'json',
+  'json.ignore-parse-errors' = 'true'
+);
+
+CREATE TEMPORARY TABLE `skw_bodies_landings` (
+  `payload` STRING,
+  `skw_partition` INT NOT NULL METADATA FROM 'partition' VIRTUAL,
+  `skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL
+) WITH (
+  'connector' = 'kafka',
+  'properties.bootstrap.servers' = 'broker:9092',
+  'properties.security.protocol' = 'SSL',
+  'topic' = 'landings',
+  'properties.group.id' = 'shop.dev.rotation.v1',
+  'scan.startup.mode' = 'earliest-offset',
+  'format' = 'raw'
+);
+
+CREATE TEMPORARY VIEW `skw_judged_landings` AS
+SELECT *, CASE
+  WHEN `landed_at` IS NULL THEN 'landed_at is missing'
+  WHEN `landed_at` IS NOT NULL AND CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END IS NULL THEN 'landed_at is not of type timestamp'
+  WHEN `tailnum` IS NULL THEN 'tailnum is missing'
+  WHEN `delay` IS NOT NULL AND CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END IS NULL THEN 'delay is not of type int64'
+  WHEN `gate` IS NOT NULL AND CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END IS NULL THEN 'gate is not of type int32'
+  WHEN `diverted` IS NOT NULL AND CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END IS NULL THEN 'diverted is not of type bool'
+  WHEN `weight` IS NOT NULL AND TRY_CAST(`weight` AS DOUBLE) IS NULL THEN 'weight is not of type float64'
+  WHEN `fare` IS NOT NULL AND TRY_CAST(`fare` AS DECIMAL(10,2)) IS NULL THEN 'fare is not of type decimal(10,2)'
+  WHEN `day` IS NOT NULL AND TRY_CAST(`day` AS DATE) IS NULL THEN 'day is not of type date'
+  WHEN `scheduled_at` IS NOT NULL AND CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END IS NULL THEN 'scheduled_at is not of type timestamp'
+  WHEN `skw_event_time` <= `skw_arrived_at` - INTERVAL '1.5' SECOND THEN 'late'
+  WHEN `skw_event_time` > `skw_arrived_at` + INTERVAL '5' SECOND THEN 'in the future'
+END AS `skw_fault`
+FROM `skw_read_landings`;
+
+CREATE TEMPORARY VIEW `landings` AS
+SELECT
+  `tailnum` AS `tailnum`,
+  `skw_event_time` AS `landed_at`,
+  CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END AS `delay`,
+  CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END AS `gate`,
+  CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS `diverted`,
+  TRY_CAST(`weight` AS DOUBLE) AS `weight`,
+  TRY_CAST(`fare` AS DECIMAL(10,2)) AS `fare`,
+  TRY_CAST(`day` AS DATE) AS `day`,
+  CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END AS `scheduled_at`,
+  `skw_arrived_at` AS `arrived_at`
+FROM `skw_judged_landings`
+WHERE `skw_fault` IS NULL;
+
+CREATE TEMPORARY VIEW `stg_on_time` AS
+SELECT
+  `landings`.`tailnum`,
+  `landings`.`landed_at`,
+  `landings`.`delay`
+FROM `landings`
+WHERE `landings`.`delay` < 600;
+
+CREATE TEMPORARY TABLE `skw_features` (
+  `tailnum` STRING NOT NULL,
+  `event_timestamp` TIMESTAMP(3) NOT NULL,
+  `landings_1h` BIGINT,
+  `skw_headers` MAP<STRING NOT NULL, BYTES> METADATA FROM 'headers'
+) WITH (
+  'connector' = 'kafka',
+  'properties.bootstrap.servers' = 'broker:9092',
+  'properties.security.protocol' = 'SSL',
+  'topic' = 'shop.dev.rotation.v1',
+  'key.format' = 'json',
+  'key.fields' = 'tailnum',
+  'value.format' = 'avro',
+  'value.avro.timestamp_mapping.legacy' = 'false',
+  'sink.delivery-guarantee' = 'at-least-once'
+);
+
+CREATE TEMPORARY TABLE `skw_dead_letters` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `reason` STRING,
+  `payload` STRING
+) WITH (
+  'connector' = 'kafka',
+  'properties.bootstrap.servers' = 'broker:9092',
+  'properties.security.protocol' = 'SSL',
+  'topic' = 'shop.dev.rotation.v1.dead-letters',
+  'format' = 'json',
+  'sink.delivery-guarantee' = 'at-least-once'
+);
+
+EXECUTE STATEMENT SET
+BEGIN
+INSERT INTO `skw_features`
+SELECT
+  `tailnum`,
+  `event_timestamp`,
+  `landings_1h`,
+  MAP['skw1', X'19028498a0e4e127']
+FROM (
+  SELECT
+    CAST(`tailnum` AS STRING) AS `tailnum`,
+    CAST(`event_timestamp` AS TIMESTAMP(3)) AS `event_timestamp`,
+    CAST(`landings_1h` AS BIGINT) AS `landings_1h`
+  FROM (
+    SELECT
+      `stg_on_time`.`tailnum`,
+      `stg_on_time`.`landed_at` AS `event_timestamp`,
+      COUNT(*) OVER (PARTITION BY `stg_on_time`.`tailnum` ORDER BY `stg_on_time`.`landed_at` RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS `landings_1h`
+    FROM `stg_on_time`
+  ) AS `result`
+) AS `skw_row`;
+INSERT INTO `skw_dead_letters`
+SELECT 'landings', `skw_partition`, `skw_offset`, `skw_fault`, JSON_OBJECT(KEY 'tailnum' VALUE `tailnum`, KEY 'landed_at' VALUE `landed_at`, KEY 'delay' VALUE `delay`, KEY 'gate' VALUE `gate`, KEY 'diverted' VALUE `diverted`, KEY 'weight' VALUE `weight`, KEY 'fare' VALUE `fare`, KEY 'day' VALUE `day`, KEY 'scheduled_at' VALUE `scheduled_at`)
+FROM `skw_judged_landings`
+WHERE `skw_fault` IS NOT NULL;
+INSERT INTO `skw_dead_letters`
+SELECT 'landings', `skw_partition`, `skw_offset`, CASE WHEN `payload` IS NULL THEN 'tombstone' ELSE 'not a JSON object' END, `payload`
+FROM `skw_bodies_landings`
+WHERE `payload` IS NULL OR `payload` IS NOT JSON OBJECT;
+END;
