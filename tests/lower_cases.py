@@ -132,7 +132,8 @@ SCALARS = {
         date_diff('millisecond', seen, ts) as m5, date_diff('month', seen, ts) as m6, date_diff('year', seen, ts) as m7,
         date_diff('day', dt, ts) as m8,
         time_bucket(interval '15 minutes', ts, timestamp '1970-01-01') as n1, last_day(dt) as p1, year(seen) as q1,
-        dayofweek(seen) as q2, minute(ts) as q3,
+        dayofweek(seen) as q2, extract(dayofweek from seen) as q4, extract(dayofyear from seen) as q5,
+         minute(ts) as q3,
         epoch_ms(l) as r1, strftime(seen, '%Y-%m-%d %H:%M:%S') as s1, cast(ts as timestamp) as t1 from ev where l >= 0 or l
         is null""",
 }

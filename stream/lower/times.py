@@ -19,6 +19,9 @@ _UNITS = {
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 _TRUNC = ("YEAR", "QUARTER", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
 _PARTS = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "ISODOW", "DOY", "ISOYEAR", "HOUR", "MINUTE", "CENTURY", "DECADE"}
+_SAME = {
+    "DAYOFWEEK": "DOW", "DAYOFWEEKISO": "ISODOW", "DAYOFWEEK_ISO": "ISODOW", "DAYOFYEAR": "DOY", "YEAROFWEEKISO": "ISOYEAR",
+}
 _FRACTIONS = {"SECOND", "EPOCH", "MILLISECOND"}
 _FORMATS = {   # strftime, to_char, java.time
     "%Y": ("YYYY", "yyyy"), "%m": ("MM", "MM"), "%d": ("DD", "dd"), "%H": ("HH24", "HH"), "%M": ("MI", "mm"), "%S": ("SS", "ss"),
@@ -151,6 +154,7 @@ def named_part(p: Printer, node: exp.Func) -> str:
 
 def part(p: Printer, text: str, name: str, node: exp.Expr) -> str:
     """A part of a timestamp as a whole number of type bigint. Day of the week: Sunday is 0."""
+    name = _SAME.get(name, name)
     if name not in _PARTS | _FRACTIONS | {"DOW"}:
         raise no_form(p.engine, node)
     if p.flink:
