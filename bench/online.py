@@ -30,24 +30,28 @@ VIEWS = 3
 ENTITIES = 100_000
 COUNTS = {"float64": 20, "int64": 15, "string": 5, "bool": 5, "nullable": 5}
 CHUNK = 500
+TARGETS: dict[str, dict[str, Any]] = {  # what each target's views say
+    "json": {"codec": "json"}, "msgpack": {"codec": "msgpack"}, "cached": {"codec": "json", "cache_us": 1_000_000},
+}
 
 
-def view(number: int, codec: str) -> View:
+def view(number: int, target: str) -> View:
     """50 features: 20 double, 15 bigint, 5 text, 5 boolean, 5 double of which a fifth is NULL."""
     features = tuple(
         Feature(name=f"v{number}_{kind}_{i}", type="float64" if kind == "nullable" else kind)
         for kind, count in COUNTS.items() for i in range(count)
     )
-    return View(name=f"view_{number}", entity="user", join_keys=(JoinKey("user_id", "int64"),), features=features, codec=codec)
+    keys = (JoinKey("user_id", "int64"),)
+    return View(name=f"view_{number}", entity="user", join_keys=keys, features=features, **TARGETS[target])
 
 
-def registry(codec: str) -> Registry:
-    views = tuple(view(n, codec) for n in range(VIEWS))
+def registry(target: str) -> Registry:
+    views = tuple(view(n, target) for n in range(VIEWS))
     service = Service(name="all", features=tuple(FeatureRef(view=v.name, version=1) for v in views))
-    return Registry(project="bench", target=codec, views=views, services=(service,))
+    return Registry(project="bench", target=target, views=views, services=(service,))
 
 
-def encoded(of: View, first: int, count: int, seed: int) -> tuple[pa.Array, pa.Array]:
+def encoded(target: str, of: View, first: int, count: int, seed: int) -> tuple[pa.Array, pa.Array]:
     """Keys and rows of `count` entities, of the last hour."""
     dice = np.random.default_rng(seed)
     now_us = time.time_ns() // 1000
@@ -64,24 +68,24 @@ def encoded(of: View, first: int, count: int, seed: int) -> tuple[pa.Array, pa.A
         else:
             columns[feature.name] = pa.array(dice.random(count) < 0.5)
     table = pa.table(columns)
-    return rows.encode_keys(f"bench.{of.codec}", of, table), rows.encode_rows(of, table, now_us)
+    return rows.encode_keys(f"bench.{target}", of, table), rows.encode_rows(of, table, now_us)
 
 
-def fill(port: int, codec: str, entities: int = ENTITIES) -> None:
+def fill(port: int, target: str, entities: int = ENTITIES) -> None:
     """Publishes the definitions and pushes every row, through the script."""
     client = redis.Redis(port=port)
-    defined = registry(codec)
-    store = OnlineStore(client, f"bench.{codec}")
+    defined = registry(target)
+    store = OnlineStore(client, f"bench.{target}")
     for number, one in enumerate(defined.views):
         for first in range(0, entities, 20_000):
-            store.write_rows(one, *encoded(one, first, min(20_000, entities - first), number))
-    snapshot.publish(client, f"bench.{codec}", defined)
+            store.write_rows(one, *encoded(target, one, first, min(20_000, entities - first), number))
+    snapshot.publish(client, f"bench.{target}", defined)
 
 
-def push_forever(port: int, codec: str, rate: int) -> None:
+def push_forever(port: int, target: str, rate: int) -> None:
     """A sync beside the lookups: chunks of 500 rows at `rate` rows a second, until it is ended."""
-    store, of = OnlineStore(redis.Redis(port=port), f"bench.{codec}"), view(0, codec)
-    keys, values = encoded(of, 0, 20_000, 9)
+    store, of = OnlineStore(redis.Redis(port=port), f"bench.{target}"), view(0, target)
+    keys, values = encoded(target, of, 0, 20_000, 9)
     throttle = Throttle(rate)
     while True:
         for at in range(0, len(keys), CHUNK):
@@ -89,24 +93,24 @@ def push_forever(port: int, codec: str, rate: int) -> None:
             store.write_rows(of, keys[at : at + CHUNK], values[at : at + CHUNK])
 
 
-def request_file(path: Path, kind: str, *, size: int = 1, compact: bool = False, count: int = 2000) -> Path:
-    """Rendered requests with random entities, as load.c reads them. Kinds: one, batch, get, hello."""
+def request_file(path: Path, kind: str, *, size: int = 1, compact: bool = False, skewed: bool = False) -> Path:
+    """Rendered requests with random entities, as load.c reads them; `skewed`: one in four asks for the same hundredth of them."""
     dice = random.Random(1)
     with path.open("wb") as file:
-        for _ in range(count if kind != "batch" else max(20, 4000 // size)):
-            file.write(framed(rendered(dice, kind, size, compact)))
+        for _ in range(20_000 if kind != "batch" else max(20, 4000 // size)):
+            entities = [int(ENTITIES * dice.random() ** (3.3 if skewed else 1)) for _ in range(size)]
+            file.write(framed(rendered(kind, entities, compact)))
     return path
 
 
-def rendered(dice: random.Random, kind: str, size: int, compact: bool) -> bytes:
+def rendered(kind: str, entities: list[int], compact: bool) -> bytes:
+    """One request; kinds: one, batch, get."""
     form = {"format": "compact"} if compact else {}
     if kind == "get":
-        query = f"entity_id={dice.randrange(ENTITIES)}" + ("&format=compact" if compact else "")
+        query = f"entity_id={entities[0]}" + ("&format=compact" if compact else "")
         return f"GET /feature-views/view_0@1/online-features?{query} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-    entities: Any = {"user_id": dice.randrange(ENTITIES)}
-    if kind == "batch":
-        entities = [{"user_id": dice.randrange(ENTITIES)} for _ in range(size)]
-    body = json.dumps({"feature_service": "all", "entities": entities, **form}).encode()
+    asked: Any = [{"user_id": entity} for entity in entities]
+    body = json.dumps({"feature_service": "all", "entities": asked if kind == "batch" else asked[0], **form}).encode()
     path = "/online-features" + ("/batch" if kind == "batch" else "")
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
@@ -154,10 +158,10 @@ class Processes:
         wait_for(lambda: bool(redis.Redis(port=port).ping()))
         return one, port
 
-    def server(self, redis_port: int, codec: str, workers: int = 1) -> tuple[subprocess.Popen[bytes], int]:
-        root = self.folder / f"{codec}-{workers}"
+    def server(self, redis_port: int, target: str, workers: int = 1) -> tuple[subprocess.Popen[bytes], int]:
+        root = self.folder / f"{target}-{workers}"
         root.mkdir(exist_ok=True)
-        (root / "skewless.yml").write_text(f"project: bench\ntarget: {codec}\nonline_store: redis://127.0.0.1:{redis_port}/0\n")
+        (root / "skewless.yml").write_text(f"project: bench\ntarget: {target}\nonline_store: redis://127.0.0.1:{redis_port}/0\n")
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if name != "SKEWLESS_CLOCK"}
         one = self.start(
@@ -173,8 +177,8 @@ class Processes:
         wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).status == 200)
         return one, port
 
-    def pusher(self, redis_port: int, codec: str, rate: int) -> subprocess.Popen[bytes]:
-        code = f"from bench.online import push_forever; push_forever({redis_port}, {codec!r}, {rate})"
+    def pusher(self, redis_port: int, target: str, rate: int) -> subprocess.Popen[bytes]:
+        code = f"from bench.online import push_forever; push_forever({redis_port}, {target!r}, {rate})"
         one = self.start([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
         time.sleep(1.5)
         return one

@@ -1,29 +1,35 @@
 """Claim: lookups of 3 views x 50 features at the numbers of the README. Needs a C compiler for the load generator.
 
 Every sample carries what the rest of the machine did meanwhile. One above 0.2 foreign cores is void and taken again, three
-times at most; a row without a clean sample is void (BENCH_DISTURBED=1 prints its numbers all the same, marked).
+times at most; a row without a clean sample is void (BENCH_DISTURBED=1 prints its numbers all the same, marked). Feast answers the
+same question from the same Redis where BENCH_FEAST_PYTHON names a Python that has feast[redis]: the list form, one worker without
+recycling, its best settings. "CPU us" is what a request costs the server's processes; neighbours disturb it less than latency.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 from bench import report
 from bench.measure import busy_s, process_s
-from bench.online import Processes, fill, request_file
+from bench.online import TARGETS, Processes, fill, framed, free_port, request_file, wait_for
 
 RATES = (1_000, 2_000, 5_000, 10_000)
 FOREIGN_MAX = 0.2
 TRIES = 3
 WARMUP_S, SECONDS = 1.0, 5.0
 QUIET_WAIT_S = float(os.environ.get("BENCH_QUIET_WAIT_S", "20"))
+PEER_PYTHON = os.environ.get("BENCH_FEAST_PYTHON", "")
+PEER_ENTITIES = 2_000
 SHOW_DISTURBED = bool(os.environ.get("BENCH_DISTURBED"))
 
 
@@ -102,10 +108,11 @@ class Bench:
         self.rows.append({
             "what": what, "offered/s": rate or "closed", "conns": connections, "rps": int(found["rps"]) if shown else "-",
             "p50 ms": number("p50"), "p99 ms": number("p99"), "p99.9 ms": number("p999"),
+            "CPU us": found["cores"].get("server", 0.0) / max(found["rps"], 1.0) * 1e6 if shown else "-",
             "missed": found["missed"] + found["errors"] if shown else "-", "server": found["cores"].get("server", 0.0),
             "redis": found["cores"].get("redis", 0.0), "load": found["generator"], "foreign": found["foreign"], "sample": mark,
         })
-        print(f"{what:44} {rate or 'closed':>7} rps {found['rps']:>9.0f} p50 {found['p50']:7.2f} p99 {found['p99']:7.2f} "
+        print(f"{what:40} {rate or 'closed':>7} rps {found['rps']:>9.0f} p50 {found['p50']:7.2f} p99 {found['p99']:7.2f} "
               f"p99.9 {found['p999']:7.2f} foreign {found['foreign']:.2f} {mark}", flush=True)
 
 
@@ -117,19 +124,23 @@ def run(sizes: tuple[int, ...] = RATES) -> None:
         files = {
             "one": request_file(folder / "one", "one"), "compact": request_file(folder / "compact", "one", compact=True),
             "get": request_file(folder / "get", "get"),
+            "skewed": request_file(folder / "skewed", "one", compact=True, skewed=True),
             **{f"batch{n}": request_file(folder / f"batch{n}", "batch", size=n, compact=True) for n in (100, 500)},
             "batch100full": request_file(folder / "batch100full", "batch", size=100),
         }
         valkey, redis_port = processes.valkey()
-        for codec in ("json", "msgpack"):
-            fill(redis_port, codec)
+        for target in TARGETS:
+            fill(redis_port, target)
         hello, hello_port = processes.hello()
         for codec in ("json", "msgpack"):
             measure_codec(bench, processes, files, codec, redis_port, valkey.pid, sizes)
         for rate in (0, *sizes):
             bench.window("raw ASGI hello", hello_port, files["compact"], {"server": hello.pid}, rate=rate)
+        measure_cache(bench, processes, files, redis_port, valkey.pid)
         measure_two_workers(bench, processes, files, redis_port, valkey.pid)
         measure_beside_sync(bench, processes, files, redis_port, valkey.pid)
+        if PEER_PYTHON:
+            measure_peer(bench, processes, folder, redis_port, valkey.pid)
     report.table("serving", bench.rows)
     series: dict[str, list[tuple[float, float]]] = {}
     for row in bench.rows:
@@ -156,6 +167,16 @@ def measure_codec(bench: Bench, processes: Processes, files: dict[str, Path], co
     processes.stop(server)
 
 
+def measure_cache(bench: Bench, processes: Processes, files: dict[str, Path], redis_port: int, valkey: int) -> None:
+    """A skewed load, with rows kept for a second in the worker and without."""
+    for target, label in (("json", "skewed"), ("cached", "skewed, cache 1s")):
+        server, port = processes.server(redis_port, target)
+        for rate in (0, 5_000):
+            pids = {"server": server.pid, "redis": valkey}
+            bench.window(f"json, 3 x 50, compact, {label}", port, files["skewed"], pids, rate=rate)
+        processes.stop(server)
+
+
 def measure_two_workers(bench: Bench, processes: Processes, files: dict[str, Path], redis_port: int, valkey: int) -> None:
     server, port = processes.server(redis_port, "json", workers=2)
     pids = {"server": server.pid, "redis": valkey}
@@ -171,4 +192,27 @@ def measure_beside_sync(bench: Bench, processes: Processes, files: dict[str, Pat
     pids = {"server": server.pid, "redis": valkey, "sync": pusher.pid}
     bench.window("json, 3 x 50, compact, beside a sync", port, files["compact"], pids, rate=5_000)
     processes.stop(pusher)
+    processes.stop(server)
+
+
+def measure_peer(bench: Bench, processes: Processes, folder: Path, redis_port: int, valkey: int) -> None:
+    """Feast, closed loop and at rates that it can hold."""
+    root, port = folder / "feast", free_port()
+    command = [PEER_PYTHON, str(Path(__file__).parent / "peer_feast_serving.py"), str(root), str(redis_port), str(PEER_ENTITIES)]
+    names = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=600).stdout.splitlines()[-1])["features"]
+    server = processes.start(
+        [str(Path(PEER_PYTHON).parent / "feast"), "serve", "-p", str(port), "--no-access-log", "-r", "3600", "--max-requests",
+         "100000000"], cwd=root,
+    )
+    wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200, 90)
+    pids = {"server": server.pid, "redis": valkey}
+    for size, connections, rates in ((1, 16, (0, 100, 200)), (100, 4, (0,))):
+        file = folder / f"feast{size}"
+        with file.open("wb") as out:
+            for _ in range(200):
+                body = json.dumps({"features": names, "entities": {"user_id": random.choices(range(PEER_ENTITIES), k=size)}})
+                head = f"POST /get-online-features HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n"
+                out.write(framed(f"{head}Content-Type: application/json\r\n\r\n{body}".encode()))
+        for rate in rates:
+            bench.window(f"Feast, 3 x 50, {size} entities", port, file, pids, rate=rate, connections=connections)
     processes.stop(server)

@@ -19,8 +19,8 @@ from skewless.lookup import Plan
 from skewless.serve.part import Answer, ViewPart, instant_text
 
 Raws = Sequence[bytes | None]
-event_at = struct.Struct(">q").unpack_from
-EVENT_AT = 10
+start_of = struct.Struct(">10sq").unpack_from      # what says how a row is read, and its event time
+ROW_BYTES_MIN = 36                                  # a header and an array
 
 
 class Reply:
@@ -93,10 +93,10 @@ class Reply:
         values, statuses, fresh, at = [], [], [], []
         details: dict[str, str] = {}
         for part, raw in zip(self.parts, raws, strict=True):
-            if raw is not None and raw[:10] == part.identity and len(raw) > 35:
-                event_us = event_at(raw, EVENT_AT)[0]
+            if raw is not None and len(raw) >= ROW_BYTES_MIN:
+                start, event_us = start_of(raw)
                 age_us = now_us - event_us
-                if 0 <= age_us <= part.plain_us:
+                if start == part.identity and 0 <= age_us <= part.plain_us:
                     inner = raw[35:-1]
                     null_at = inner.find(b"null")
                     if null_at >= 0:
