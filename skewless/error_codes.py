@@ -112,6 +112,7 @@ CODES: dict[str, str] = {
     "SK465": "a token of that name exists already, or does not exist",
     "SK466": "an idempotency key was used for another request",
     "SK467": "a file or folder of a request is outside of what the server may read",
+    "SK468": "the Python client's library is not installed",
     # SK5xx: history
     "SK501": "a row of a feature view has a NULL join key or a NULL event_timestamp",
     "SK502": "two rows of a feature view share join keys and event_timestamp, and differ",
@@ -125,6 +126,7 @@ CODES: dict[str, str] = {
     "SK510": "a feature view has no enforced contract",
     "SK511": "a commit to the lake was refused because another one came first",
     "SK512": "dbt could not materialize a feature view",
+    "SK513": "the lake cannot be read or written: a damaged table, no right to the folder, a full disk",
     # SK6xx: online store
     "SK600": "the online store cannot be reached",
     "SK601": "online_store of skewless.yml is not a URL that is understood",
@@ -169,5 +171,7 @@ CODES: dict[str, str] = {
     "SK925": "the Flink session does not start",
     "SK926": "the Flink session ended, or gave no answer in time",
     "SK927": "a PostgreSQL server of our own cannot be started",
+    "SK930": "a server of `skewless dev up` does not start",
+    "SK931": "the servers of `skewless dev up` run already, or do not run",
     "SK900": "an error inside skewless",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -220,6 +221,30 @@ def test_the_ledger_outlives_the_retention_of_the_log(driver: Driver) -> None:
     entries = LakeTable(driver.table.path.parents[2], driver.table.view).ledger()
     assert [e.version for e in entries] == list(range(len(entries))) and len(entries) >= 107
     assert driver.table.complete_through_us() == parse_instant(NOW)
+
+
+def test_a_damaged_log_is_said(driver: Driver) -> None:
+    driver.run()
+    (driver.table.path / "_delta_log" / f"{99:020d}.json").write_text("garbage")
+    with pytest.raises(SkewlessError, match=r"SK513.*events@1 cannot be read"):
+        driver.table.snapshot()
+
+
+def test_a_lake_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the plugin's door, as dbt comes."""
+    from skewless.warehouse.plugin import Calls
+
+    (tmp_path / "skewless.yml").write_text("project: tiny\nlake: /proc/nowhere\n")
+    monkeypatch.setenv("SKEWLESS_PROJECT_DIR", str(tmp_path))
+    types = {"k": "varchar", "event_timestamp": "timestamp", "a": "bigint"}
+    node = {
+        "unique_id": "model.tiny.v", "name": "v", "resource_type": "model", "contract": {"enforced": True},
+        "config": {"meta": {"skewless": {"entities": [{"name": "thing", "join_keys": ["k"]}]}}},
+        "columns": {name: {"name": name, "data_type": type_} for name, type_ in types.items()},
+    }
+    asked = {"model": node, "target": "dev", "sql": "select 1", "statements": {}, "run_id": "r", "full_refresh": False}
+    answer = json.loads(Calls().call("begin", json.dumps({**asked, "allow_retract": False})))
+    assert "error[SK513]: the lake cannot be written" in answer["error"] and "/proc/nowhere" in answer["error"]
 
 
 def test_versions_hold_every_state_and_past_versions_are_readable_after_vacuum(driver: Driver) -> None:

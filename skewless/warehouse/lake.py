@@ -216,13 +216,20 @@ class LakeTable:
 
     def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
         if not self.exists():
             raise SkewlessError(
                 "SK506", f"{self.view.ref} has no history yet", detail=f"There is no table at {self.path}.",
                 hint=f"skewless materialize {self.view.name}",
             )
-        return DeltaTable(self.path, version=version)
+        try:
+            return DeltaTable(self.path, version=version)
+        except (DeltaError, OSError) as error:
+            raise SkewlessError(
+                "SK513", f"the history of {self.view.ref} cannot be read", detail=f"{self.path}: {str(error)[:200]}",
+                hint="Its log is damaged, or not readable for you: restore the folder, or its rights.",
+            ) from None
 
 
 __all__ = ["EVENT", "INGESTED", "SUPERSEDED", "LakeTable", "LedgerEntry", "Position"]

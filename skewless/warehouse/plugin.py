@@ -45,6 +45,11 @@ class Calls:
         except SkewlessError as error:
             self._drop(_model_id(arguments))
             return json.dumps({"error": error.render()})
+        except OSError as error:
+            self._drop(_model_id(arguments))
+            hint = "Look at the folder `lake` of skewless.yml: rights, and space on its disk."
+            said = SkewlessError("SK513", "the lake cannot be written", detail=f"{error}.", hint=hint)
+            return json.dumps({"error": said.render()})
 
     def describe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """{model} -> {view}: what the macros render the statements from."""
