@@ -1,18 +1,18 @@
 """skewless: one SQL definition, the same bytes in training and in serving.
 
-The offline entry point `FeatureStore` and the HTTP entry point `Client` load on first use, so `import skewless` stays light.
+The offline entry point `FeatureStore` and those over HTTP, `Client` and `AsyncClient`, load on first use, so `import skewless` stays light.
 """
 
 from __future__ import annotations
 
 __version__ = "0.1.0"
-__all__ = ["Client", "FeatureStore", "SkewlessError", "__version__"]
+__all__ = ["AsyncClient", "Client", "FeatureStore", "SkewlessError", "__version__"]
 
 from skewless.errors import SkewlessError
 
 
 def __getattr__(name: str) -> object:
-    if name in ("FeatureStore", "Client"):
+    if name in ("FeatureStore", "Client", "AsyncClient"):
         from skewless import client
 
         return getattr(client, name)

@@ -1,4 +1,4 @@
-"""The Python entry points: `FeatureStore` inside a project (training sets, lookups), `Client` over HTTP.
+"""The Python entry points: `FeatureStore` inside a project (training sets, lookups), `Client` and `AsyncClient` over HTTP.
 
     FeatureStore("flights/").training_set("labels.parquet", service="late_flights").pandas()
     Client("http://127.0.0.1:8000").get("late_flights", {"carrier": "UA"})
@@ -6,22 +6,21 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.config import Config, read_config
-from skewless.errors import SkewlessError
+from skewless.remote import AsyncClient, Client, HTTPError
 
 if TYPE_CHECKING:
     from skewless.lookup import Answer
     from skewless.registry.model import Registry
     from skewless.training.join import OnStep
     from skewless.training.result import TrainingSet
+
+__all__ = ["AsyncClient", "Client", "FeatureStore", "HTTPError"]
 
 
 class FeatureStore:
@@ -99,79 +98,3 @@ class FeatureStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class HTTPError(SkewlessError):
-    """A reply that says no: `status` is the HTTP status, `problem` the problem document (RFC 9457)."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        self.status, self.problem = status, problem
-        code = str(problem.get("code", ""))
-        known = code.startswith("SK") and _known(code)
-        super().__init__(
-            code if known else "SK460", str(problem.get("detail") or problem.get("title") or f"the server answered {status}"),
-            hint=str(problem.get("hint") or ""),
-        )
-
-
-class Client:
-    """A server's lookups. One request a call; not a connection pool. `timeout_s` bounds each request."""
-
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 5.0) -> None:
-        self.url, self._token, self._timeout_s = url.rstrip("/"), token, timeout_s
-
-    def get(self, service: str, entities: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        """`{features, metadata}` of one entity for a service. `options` are further fields of the request.
-
-        Raises HTTPError for a reply that says no, SK461 when the server cannot be reached.
-        """
-        return self._post("/online-features", {"feature_service": service, "entities": dict(entities), **options})
-
-    def get_features(self, features: Sequence[str], entities: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        """The same for references such as `["carrier_delays@1:carrier_landings_24h"]`."""
-        return self._post("/online-features", {"features": list(features), "entities": dict(entities), **options})
-
-    def get_batch(self, service: str, entities: Sequence[Mapping[str, Any]], **options: Any) -> dict[str, Any]:
-        """The same for several entities at once."""
-        body = {"feature_service": service, "entities": [dict(e) for e in entities], **options}
-        return self._post("/online-features/batch", body)
-
-    def ready(self) -> bool:
-        """True when the server can answer lookups."""
-        try:
-            self._call("GET", "/readyz", None)
-            return True
-        except HTTPError:
-            return False
-
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._call("POST", path, json.dumps(body, default=str).encode())
-
-    def _call(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self.url + path, data=body, headers=headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as reply:
-                return _parsed(reply.read())
-        except urllib.error.HTTPError as error:
-            raise HTTPError(error.code, _parsed(error.read())) from None
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise SkewlessError(
-                "SK461", f"no server answers at {self.url}", detail=str(getattr(error, "reason", error)), hint="skewless serve"
-            ) from None
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(raw or b"{}")
-    except ValueError:
-        return {"title": raw[:200].decode(errors="replace")}
-    return value if isinstance(value, dict) else {"value": value}
-
-
-def _known(code: str) -> bool:
-    from skewless.error_codes import CODES
-
-    return code in CODES

@@ -28,6 +28,7 @@ from skewless.registry.model import (
 )
 
 PLANS_MAX = 1_000
+KEY_BYTES_MAX = 4_096            # of a Redis key, percent-encoded
 PLANS_BYTES_MAX = 8_000_000
 OK, NULL, MISSING, STALE, EXPIRED = "ok", "null", "missing", "stale", "expired"
 
@@ -158,7 +159,8 @@ class Plan:
     def keys(self, entities: Mapping[str, Any]) -> list[bytes | None]:
         """One Redis key per view, in the order of `views`; None where a join key is NULL (that view is missing).
 
-        Values may be JSON values or text. Raises SK402 for join keys that are absent or unknown, SK3xx for a wrong type.
+        Values may be JSON values or text. Raises SK402 for join keys that are absent or unknown, SK3xx for a wrong type,
+        SK413 for longer ones than KEY_BYTES_MAX.
         """
         if len(entities) != len(self.join_keys) and entities.keys() - self.known_keys:
             raise self._key_names(entities)
@@ -169,6 +171,8 @@ class Plan:
             except KeyError:
                 raise self._key_names(entities) from None
             if stem is not None:
+                if len(stem) > KEY_BYTES_MAX:
+                    raise SkewlessError("SK413", f"join keys of more than {KEY_BYTES_MAX} bytes together")
                 for position, suffix in members:
                     out[position] = stem + suffix
         return out

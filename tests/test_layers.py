@@ -41,9 +41,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": MODEL,
     "stream": MODEL | {"rows", "sql", "messages"},
     "lifeline": set(),
+    "dev": GROUND | {"stream", "embedded", "postgres"},
     "postgres": GROUND,
     "conformance": MODEL | {"rows", "sql", "stream", "postgres"},
-    "client": MODEL | {"warehouse", "training", "online", "lookup"},
+    "remote": {"errors", "error_codes"},
+    "client": MODEL | {"warehouse", "training", "online", "lookup", "remote"},
 }
 
 
