@@ -37,7 +37,7 @@ def install(report: Report, *, again: bool = False, python: str = "") -> Environ
     """
     if not again and (found := find()):
         return found
-    with _alone(report):
+    with alone(report):
         if not again and (found := find()):
             return found
         place = folder()
@@ -63,7 +63,7 @@ def _steps(place: Path, report: Report, python: str) -> Environment:
     report("Java", "looking for one")
     java = system_java() or _wheel_java(place, inner, report)
     report("Java", f"version {java.version}, {java.binary}")
-    jars = _add_jars(place, inner, lambda text: report("connector jars", text))
+    jars = add_jars("jars.lock", place, inner, lambda text: report("connector jars", text))
     shutil.rmtree(place / "wheels", ignore_errors=True)
     environment = Environment(
         folder=str(place), python=inner, java=java.binary, java_version=java.version, flink_home=_flink_home(inner), jars=jars
@@ -73,7 +73,8 @@ def _steps(place: Path, report: Report, python: str) -> Environment:
 
 
 @contextmanager
-def _alone(report: Report) -> Iterator[None]:
+def alone(report: Report) -> Iterator[None]:
+    """Nobody else installs for this user meanwhile. Raises SK924."""
     try:
         home().mkdir(parents=True, exist_ok=True)
         lock = open(home() / "install.lock", "ab")
@@ -155,39 +156,39 @@ def _wheel_java(place: Path, python: str, report: Report) -> Java:
     return found
 
 
-def _add_jars(place: Path, python: str, say: Callable[[str], None]) -> tuple[str, ...]:
-    """The jars of jars.lock, each with the checksum that is written there."""
-    wanted = dict(line.split(" sha256:") for line in lock_file("jars.lock").read_text().splitlines() if not line.startswith("#"))
+def add_jars(lock: str, place: Path, python: str, say: Callable[[str], None]) -> tuple[str, ...]:
+    """The jars that a lock names, below `place`/jars, each with the checksum that is written there. Raises SK923.
+
+    `python` is the interpreter of the Flink environment.
+    """
+    wanted = dict(line.split(" sha256:") for line in lock_file(lock).read_text().splitlines() if not line.startswith("#"))
     target = place / "jars"
-    target.mkdir(exist_ok=True)
-    out = []
-    for coordinate, checksum in wanted.items():
-        _, artifact, version = coordinate.split(":")
-        path = target / f"{artifact}-{version}.jar"
-        if not (path.exists() and _sha256(path) == checksum):
-            say(coordinate)
-            _fetch(place, python, coordinate, checksum, path)
-        out.append(str(path))
-    return tuple(out)
+    target.mkdir(parents=True, exist_ok=True)
+    paths = {coordinate: target / "{1}-{2}.jar".format(*coordinate.split(":")) for coordinate in wanted}
+    absent = {c: wanted[c] for c, path in paths.items() if not (path.exists() and _sha256(path) == wanted[c])}
+    if absent:
+        say(next(iter(absent)) if len(absent) == 1 else f"{len(absent)} jars")
+        _fetch(place, python, absent, paths)
+    return tuple(str(path) for path in paths.values())
 
 
-def _fetch(place: Path, python: str, coordinate: str, checksum: str, path: Path) -> None:
+def _fetch(place: Path, python: str, wanted: dict[str, str], paths: dict[str, Path]) -> None:
+    """Downloads coordinates (with their checksums) to their paths."""
     cache = place / "maven"
     shutil.rmtree(cache, ignore_errors=True)
-    done = _run([python, "-I", str(_FETCH), coordinate, str(cache)])
+    done = _run([python, "-I", str(_FETCH), str(cache), *wanted])
     if done.returncode != 0:
-        raise SkewlessError(
-            "SK923", f"the jar {coordinate} could not be downloaded", detail=_last_lines(done.stderr), hint=_NETWORK_HINT
-        )
-    fetched = Path(json.loads(done.stdout)["path"])
-    found = _sha256(fetched)
-    if found != checksum:
-        shutil.rmtree(cache, ignore_errors=True)
-        raise SkewlessError(
-            "SK923", f"the jar {coordinate} is not the one that was expected", detail=f"Its SHA-256 is {found}, not {checksum}.",
-            hint="Something between here and the repository changes files: check SKEWLESS_MAVEN_REPOSITORY and proxies.",
-        )
-    os.replace(fetched, path)
+        raise SkewlessError("SK923", "a jar could not be downloaded", detail=_last_lines(done.stderr), hint=_NETWORK_HINT)
+    for (coordinate, checksum), path in zip(wanted.items(), json.loads(done.stdout)["paths"], strict=True):
+        found = _sha256(Path(path))
+        if found != checksum:
+            shutil.rmtree(cache, ignore_errors=True)
+            raise SkewlessError(
+                "SK923", f"the jar {coordinate} is not the one that was expected",
+                detail=f"Its SHA-256 is {found}, not {checksum}.",
+                hint="Something between here and the repository changes files: check SKEWLESS_MAVEN_REPOSITORY and proxies.",
+            )
+        os.replace(path, paths[coordinate])
     shutil.rmtree(cache, ignore_errors=True)
 
 

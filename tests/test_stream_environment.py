@@ -143,12 +143,12 @@ def test_a_jar_that_is_not_there_or_not_the_one(flink: Flink, monkeypatch: pytes
     coordinate = "org.apache.flink:flink-sql-gateway:2.3.0"
     lock.write_text(f"{coordinate} sha256:{'0' * 64}\n")
     with pytest.raises(SkewlessError) as caught:
-        installation._add_jars(tmp_path, python, lambda _: None)
+        installation.add_jars("jars.lock", tmp_path, python, lambda _: None)
     assert caught.value.code == "SK923" and "SHA-256" in caught.value.detail
     assert not list((tmp_path / "jars").iterdir())
     monkeypatch.setenv("SKEWLESS_MAVEN_REPOSITORY", "http://127.0.0.1:9/nothing")
     with pytest.raises(SkewlessError) as caught:
-        installation._add_jars(tmp_path, python, lambda _: None)
+        installation.add_jars("jars.lock", tmp_path, python, lambda _: None)
     assert caught.value.code == "SK923" and "downloaded" in caught.value.fact
 
 

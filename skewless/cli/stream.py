@@ -52,7 +52,7 @@ def install(
 def emit(
     view: Annotated[str, typer.Argument(metavar="VIEW", help="View, for example carrier_delays or carrier_delays@2.")],
     kafka: Annotated[
-        str, typer.Option("--kafka", metavar="HOST:PORT", help="The brokers; default: kafka.bootstrap_servers of skewless.yml.")
+        str, typer.Option("--kafka", metavar="HOST:PORT", help="The brokers; default: those of skewless.yml, else of `dev up`.")
     ] = "",
     as_json: AsJson = False,
     project_dir: ProjectDir = "",
@@ -72,13 +72,15 @@ def emit(
 
 
 def _kafka(config: Config, given: str) -> Kafka:
+    from skewless.dev.supervisor import state
     from skewless.errors import SkewlessError
     from skewless.stream.tables import Kafka
 
-    servers = given or config.kafka.bootstrap_servers
+    servers = given or config.kafka.bootstrap_servers or ((state(config) or {}).get("endpoints") or {}).get("kafka", "")
     if not servers:
         raise SkewlessError(
-            "SK831", "it is not known where Kafka is", hint="Set kafka: {bootstrap_servers: …} in skewless.yml, or give --kafka."
+            "SK831", "it is not known where Kafka is",
+            hint="Set kafka: {bootstrap_servers: …} in skewless.yml, give --kafka, or start one with: skewless dev up kafka",
         )
     return Kafka(servers, config.kafka.properties)
 

@@ -1,0 +1,126 @@
+"""`skewless dev`: real servers start, come back after a kill, keep their data, and never outlive the process that holds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from skewless.config import Config, read_config
+from skewless.dev import supervisor
+from skewless.dev.process import answers, free_ports
+from skewless.dev.stack import NAMES, Stack, check_names
+from skewless.errors import SkewlessError
+from skewless.stream.install import install
+
+SECONDS_MAX = 120.0
+
+
+def skewless(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "skewless.cli", "dev", *argv, "--project-dir", str(root)],
+                          capture_output=True, text=True)
+
+
+def processes(folder: Path) -> dict[int, str]:
+    """Id -> command line, of every process that was started for a folder."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and int(path.name) != os.getpid():
+            try:
+                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                where = os.readlink(path / "cwd")
+            except OSError:
+                continue
+            if str(folder) in line or where.startswith(str(folder)):
+                found[int(path.name)] = line
+    return found
+
+
+def eventually(fact: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + SECONDS_MAX
+    while not (found := fact()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Config]:
+    install(lambda step, text: print(f"{step}: {text}", file=sys.stderr))
+    (tmp_path / "skewless.yml").write_text("project: shop\n")
+    config = read_config(tmp_path)
+    yield config
+    supervisor.down(config)
+
+
+def test_all_servers_take_work_and_die_with_their_holder(project: Config, tmp_path: Path) -> None:
+    done = skewless(tmp_path, "up", "--json")
+    assert done.returncode == 0, done.stderr
+    state = json.loads(done.stdout)
+    where = state["endpoints"]
+    assert state["servers"] == list(NAMES) and json.loads(skewless(tmp_path, "status", "--json").stdout) == state
+    with urllib.request.urlopen(f"{where['flink']}/overview") as answer:
+        assert json.load(answer)["slots-total"] == 8
+    with urllib.request.urlopen(f"{where['gateway']}/v1/info") as answer:
+        assert json.load(answer)["version"].startswith("2.")
+    assert redis.Redis.from_url(where["valkey"]).ping()
+    with psycopg.connect(where["postgres"]) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    assert answers(int(where["kafka"].rpartition(":")[2]))
+    os.kill(state["pid"], signal.SIGKILL)
+    eventually(lambda: not processes(tmp_path))
+    assert skewless(tmp_path, "status").returncode == 1
+
+
+def test_a_server_that_dies_is_started_again_and_data_outlives_down(project: Config, tmp_path: Path) -> None:
+    state = supervisor.up(project, ("kafka", "valkey"))
+    client = redis.Redis.from_url(state["endpoints"]["valkey"])
+    client.set("kept", "1")
+    (broker,) = [pid for pid, line in processes(tmp_path).items() if "kafka.Kafka" in line and "lifeline" not in line]
+    os.kill(broker, signal.SIGKILL)
+    port = int(state["endpoints"]["kafka"].rpartition(":")[2])
+    eventually(lambda: [p for p, line in processes(tmp_path).items() if "kafka.Kafka" in line and p != broker] and answers(port))
+    assert supervisor.up(project, ("valkey",)) == state         # what runs is left alone
+    with pytest.raises(SkewlessError, match="SK931"):
+        supervisor.up(project, ("postgres",))
+    client.close()
+    assert supervisor.down(project) and supervisor.state(project) is None
+    eventually(lambda: not processes(tmp_path))
+    again = supervisor.up(project, ("kafka", "valkey"))
+    assert again["endpoints"] == state["endpoints"]
+    assert redis.Redis.from_url(again["endpoints"]["valkey"]).get("kept") == b"1"
+    log = supervisor.folder_of(project) / "kafka" / "kafka.log"
+    assert log.read_text().count("Kafka Server started") >= 2
+    assert supervisor.down(project, remove=True) and not supervisor.folder_of(project).exists()
+    assert not supervisor.down(project)
+
+
+def test_a_server_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, ("valkey",))
+    (tmp_path / "valkey").mkdir()
+    (tmp_path / "valkey" / "appendonlydir").write_text("in the way")
+    with pytest.raises(SkewlessError, match="SK930") as caught:
+        stack.start()
+    assert "appendonlydir" in caught.value.detail and not processes(tmp_path)
+
+
+def test_only_servers_that_exist_are_asked_for() -> None:
+    assert check_names([]) == NAMES and check_names(["valkey", "kafka"]) == ("kafka", "valkey")
+    with pytest.raises(SkewlessError, match="SK102"):
+        check_names(["zookeeper"])
+
+
+def test_ports_stay_where_they_are_free() -> None:
+    ports = free_ports(2)
+    assert free_ports(2, ports) == ports and len(free_ports(3, ports)) == 3
