@@ -448,3 +448,20 @@ def test_a_stream_gives_the_same(engines: dict[str, Engine]) -> None:
     for query, duck, stream in zip(stream_queries(), engines["duckdb"].run_many(tables, texts), flink, strict=True):
         assert isinstance(duck, Rows) and isinstance(stream, Rows), f"{query}\n{duck}\n{stream}"
         assert compare(duck, stream, level="value") == [], query
+
+
+@pytest.mark.parametrize(("expression", "allowed"), [
+    ("{{ skewless.avg_exact('i', over='w') }}", True), ("{{ skewless.avg_fixed('x', 2, over='w') }}", True),
+    ("cast(sum(i) over w as double) / nullif(count(i) over w, 0)", True), ("cast(d as double)", True),
+    ("{{ skewless.plus_zero('x') }}", True),
+    ("x", False), ("-cast(i as double)", False), ("cast(i as double) / nullif(i, 0)", False),
+])
+def test_distinct_rows_are_told_apart_by_doubles_without_minus_zero(expression: str, allowed: bool) -> None:
+    inputs = {"t": relation(
+        {"k": Value(parse_type("int64"), nullable=False), "ts": Value(parse_type("timestamp"), nullable=False),
+         "x": parse_type("float64"), "i": Value(parse_type("int32"), lo=-10, hi=10), "d": parse_type("decimal(18,4)")},
+        event_time="ts",
+    )}
+    text = render(f"select distinct k, {expression} as v from t {BY_TIME}", "duckdb")
+    found = [f.rule.id for f in analyse(text, dialect="duckdb", inputs=inputs).findings]
+    assert found == ([] if allowed else ["group.float_zero"])

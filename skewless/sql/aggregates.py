@@ -58,8 +58,32 @@ def count(t: Typer, node: exp.Expr) -> Value:
 
 
 def _normalised(node: exp.Expr) -> bool:
-    """Whether a double has no -0.0: CASE WHEN d = 0 THEN 0 ELSE d END."""
+    """Whether a double has no -0.0: it comes from exact numbers, or is CASE WHEN d = 0 THEN 0 ELSE d END."""
     node = node.unnest()
+    return _from_exact(node) or _zero_case(node)
+
+
+def _from_exact(node: exp.Expr) -> bool:
+    """Whether a double is made of exact numbers, whose zero has no sign, and divided by none that is negative."""
+    node = node.unnest()
+    known = node.meta.get("value")
+    if isinstance(known, Value) and known.is_exact:
+        return True
+    if isinstance(node, exp.Cast):
+        return _from_exact(node.this)
+    if isinstance(node, exp.Div):
+        divisor = node.expression.meta.get("value")
+        positive = isinstance(divisor, Value) and divisor.lo is not None and divisor.lo >= 0
+        return positive and _from_exact(node.this)
+    if isinstance(node, exp.Nullif):
+        return _from_exact(node.this)
+    if isinstance(node, exp.Case):
+        values = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
+        return all(value is None or isinstance(value, exp.Null) or _from_exact(value) for value in values)
+    return False
+
+
+def _zero_case(node: exp.Expr) -> bool:
     if not isinstance(node, exp.Case) or node.this is not None or len(node.args["ifs"]) != 1:
         return False
     branch, default = node.args["ifs"][0], node.args.get("default")

@@ -130,7 +130,7 @@ cast(cast(case when cast(x as double precision) between cast(-999999 as double p
 case when cast(x as double precision) between cast(-9007199254740992 as double precision) and cast(9007199254740992 as double precision) then cast(floor(cast(x as double precision)) as bigint) end
 
 -- plus_zero('x')
-case when x = 0 then cast(0 as double precision) else cast(x as double precision) end
+case when cast(x as double precision) = 0 then cast(0 as double precision) else cast(x as double precision) end
 
 -- bool_text('i > 0')
 case when i > 0 then 'true' when not (i > 0) then 'false' end
