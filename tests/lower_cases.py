@@ -155,6 +155,9 @@ QUERIES = {
     "session": """select k, window_start, window_end, count(*) as n from (select skw_in.*, ts as window_start, ts as
         window_end from ev as skw_in
         where 'skw:session;time=ts;gap_ms=600000;keys=k' <> '') as w group by k, window_start, window_end""",
+    "session_filtered": """select k, window_start, window_end, count(*) as n from (select skw_in.*, ts as window_start, ts as
+        window_end from ev as skw_in where 'skw:session;time=ts;gap_ms=1800000;keys=k' <> '') as w
+        where i > 0 and b group by k, window_start, window_end""",
     "tumble_week": """select window_start, window_end, count(*) as n from (select skw_in.*, ts as window_start, ts as
         window_end from
         (select ts, i from eu where i is not null) as skw_in where 'skw:tumble;time=ts;size_ms=604800000;offset_ms=345600000'

@@ -111,6 +111,14 @@ def test_the_integer_quotient_is_of_integers(operands: str) -> None:
     assert [f.rule.id for f in read(f"select {operands} as v from events").findings] == ["type.operand"]
 
 
+@pytest.mark.parametrize(("kind", "found"), [("hop;slide_ms=1000", ["agg.sum_distinct_hop"]), ("tumble", [])])
+def test_distinct_sums_of_hopping_windows_are_refused(kind: str, found: list[str]) -> None:
+    name, _, slide = kind.partition(";")
+    window = f"select skw_in.* from events as skw_in where 'skw:{name};time=ts;size_ms=2000;{slide}' <> ''"
+    analysis = read(f"select k, sum(distinct small) as n from ({window}) as w group by k, window_start, window_end")
+    assert [f.rule.id for f in analysis.findings] == found
+
+
 def test_what_is_on_no_list_is_refused() -> None:
     assert [f.code for f in read("select list_contains(s, i) as v from events").findings] == ["SK203"]
     assert [f.code for f in read("select k from events tablesample 10 percent").findings] == ["SK205"]

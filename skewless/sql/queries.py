@@ -329,6 +329,10 @@ class _Select:
             t.hit("query.distinct_on", distinct)
         if distinct is not None:
             _no_minus_zero(node, t.reading)
+        if any(f.kind == "hop" for f in self._windowed()):
+            for total in node.find_all(exp.Sum):
+                if isinstance(total.this, exp.Distinct):
+                    t.hit("agg.sum_distinct_hop", total)
         aggregate = any(_aggregates(s) for s in node.expressions)
         if grouped is None and aggregate and not self.scalar:
             t.hit("agg.global", node)
@@ -337,6 +341,11 @@ class _Select:
             t.hit("over.several", node)
         if t.reading.stream:
             self._stream(grouped, distinct)
+
+    def _windowed(self) -> list[WindowRelation]:
+        items = [self.node.args.get("from_"), *(self.node.args.get("joins") or ())]
+        found = [item.this.meta.get("window") for item in items if item is not None]
+        return [window for window in found if isinstance(window, WindowRelation)]
 
     def _stream(self, grouped: exp.Group | None, distinct: exp.Expr | None) -> None:
         keys = [k.meta["value"] for k in grouped.expressions if "value" in k.meta] if grouped is not None else []

@@ -175,7 +175,15 @@ def _conditions(p: Printer, node: exp.Select, read: sources.Read) -> str:
     where = node.args.get("where")
     texts = [p.text(where.this)] if where is not None else []
     texts = [t for t in texts if t != "TRUE"] + read.conditions
+    if texts and p.flink and read.windowed and read.windowed[1] == "session":
+        texts = [_after_session(p, read.windowed[0], texts)]
     return f"\nWHERE {' AND '.join(texts)}" if texts else ""
+
+
+def _after_session(p: Printer, alias: str, texts: list[str]) -> str:
+    """Conditions that Flink's planner cannot move before the session, which they would cut: they seem to need its start."""
+    start = f"{p.name(alias)}.{p.name('window_start')}" if alias else p.name("window_start")
+    return f"CASE WHEN {start} >= TIMESTAMP '0001-01-01 00:00:00' THEN {' AND '.join(texts)} ELSE FALSE END"
 
 
 def _plain(p: Printer, node: exp.Select, source: str) -> str:

@@ -1,0 +1,18 @@
+SELECT
+  CAST(`k` AS STRING) AS `k`,
+  CAST(`window_start` AS TIMESTAMP(3)) AS `window_start`,
+  CAST(`window_end` AS TIMESTAMP(3)) AS `window_end`,
+  CAST(`n` AS BIGINT) AS `n`
+FROM (
+  WITH `skw_keyed1` AS (
+    SELECT * FROM `ev` WHERE `k` IS NOT NULL
+  )
+  SELECT
+    `w`.`k`,
+    `w`.`window_start`,
+    `w`.`window_end`,
+    COUNT(*) AS `n`
+  FROM TABLE(SESSION(TABLE `skw_keyed1` PARTITION BY `k`, DESCRIPTOR(`ts`), INTERVAL '30' MINUTE)) AS `w`
+  WHERE CASE WHEN `w`.`window_start` >= TIMESTAMP '0001-01-01 00:00:00' THEN `w`.`i` > 0 AND `w`.`b` ELSE FALSE END
+  GROUP BY `w`.`k`, `w`.`window_start`, `w`.`window_end`
+) AS `result`
