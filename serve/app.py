@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
-from skewless.serve import catalogue, feast, jobs, problems
+from skewless.serve import catalogue, feast, jobs, problems, registration
 from skewless.serve.attach import attached
 from skewless.serve.front import AccessLog
 from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Hooks
@@ -66,6 +66,7 @@ def routes() -> list[Route]:
     """Every path there is. /openapi.json describes the same list; a test compares them. Lookups never get this far."""
     return [
         Route("/feature-views", catalogue.list_views),
+        Route("/feature-views", registration.register, methods=["POST"]),
         Route("/feature-views/{id}", catalogue.read_view),
         Route(VIEW_ROUTE, nothing),
         Route(ONE_ROUTE, nothing, methods=["POST"]),

@@ -68,3 +68,17 @@ FEAST_REPLY: dict[str, Any] = {
     ],
     "metadata": {"feature_names": ["carrier", "carrier_landings_24h"]},
 }
+NEW_VIEW: dict[str, Any] = {
+    "name": "carrier_counts", "entity": "carrier", "description": "Flights that landed.",
+    "sql": "select carrier, landed_at as event_timestamp, count(*) over (partition by carrier order by landed_at) as landings\n"
+    "from {{ ref('stg_flights') }}\nwhere {{ skewless.input_window('landed_at') }}",
+    "columns": [
+        {"name": "carrier", "data_type": "varchar"}, {"name": "event_timestamp", "data_type": "timestamp"},
+        {"name": "landings", "data_type": "bigint", "default": 0, "description": "Landings so far."},
+    ],
+    "settings": {"ttl": "7d"},
+}
+REGISTERED: dict[str, Any] = {
+    "feature_view": VIEW, "files": ["models/features/carrier_counts.sql", "models/features/carrier_counts.yml"],
+    "plan": {"id": "4f9c2a81d07b", "changes": ["added view carrier_counts@1"]}, "snapshot": "0f3a9c1d5e7b2468",
+}

@@ -22,6 +22,7 @@ from skewless.serve.requestid import NAME, request_id
 
 access = logging.getLogger("skewless.serve.access")
 HANDLER_S = 30.0
+REGISTER_S = 300.0              # dbt compiles the project
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -65,14 +66,14 @@ class Front:
             scope["actor"] = self.gate.admit(scope, level)
             if level >= WRITE:
                 check_origin(scope, level)
-            async with asyncio.timeout(HANDLER_S):
+            async with asyncio.timeout(REGISTER_S if level >= ADMIN else HANDLER_S):
                 await self.app(scope, receive, watched)
         except SkewlessError as error:
             await problem(error)(scope, receive, send)
         except TimeoutError:
             if begun:
                 raise
-            slow = SkewlessError("SK458", f"no answer within {HANDLER_S:.0f} s", hint="Ask again in a moment.")
+            slow = SkewlessError("SK458", "no answer in time", hint="Ask again in a moment.")
             await problem(slow)(scope, receive, send)
 
 

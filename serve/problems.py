@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from skewless.error_codes import CODES
-from skewless.errors import SkewlessError
+from skewless.errors import Findings, SkewlessError
 from skewless.lookup import RefusedFeatures
 from skewless.serve.requestid import request_id
 
@@ -24,7 +24,7 @@ RETRY_AFTER_S = 1
 # Codes that do not answer 400. The rest of SK1xx, SK3xx and SK4xx is the caller's to mend.
 STATUS = {
     "SK401": 401, "SK403": 403, "SK404": 404, "SK405": 405, "SK408": 408, "SK409": 409, "SK410": 410, "SK413": 413, "SK415": 415,
-    "SK422": 422, "SK423": 422, "SK431": 431, "SK456": 501, "SK457": 403, "SK464": 409, "SK466": 422,
+    "SK422": 422, "SK423": 422, "SK431": 431, "SK456": 501, "SK457": 403, "SK464": 409, "SK466": 422, "SK505": 409,
     "SK250": 503, "SK251": 503, "SK255": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
 }
 CHALLENGE = 'Bearer realm="skewless", Basic realm="skewless", charset="UTF-8"'
@@ -35,6 +35,8 @@ def status_of(error: SkewlessError) -> int:
     """The HTTP status of an error: 400 for what the caller can mend, 500 for anything not meant for a caller."""
     if error.code in STATUS:
         return STATUS[error.code]
+    if isinstance(error, Findings):
+        return 400
     return 400 if error.code.startswith(("SK1", "SK3", "SK4")) else 500
 
 
@@ -65,6 +67,8 @@ def problem(error: SkewlessError) -> Problem:
         body["hint"] = error.hint
     if isinstance(error, RefusedFeatures):
         body["features"] = error.features
+    if isinstance(error, Findings):
+        body["findings"] = [one.as_dict() for one in error.findings]
     if hasattr(error, "job_id"):
         body["job_id"] = error.job_id
     untold = ""

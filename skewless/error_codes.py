@@ -113,6 +113,7 @@ CODES: dict[str, str] = {
     "SK466": "an idempotency key was used for another request",
     "SK467": "a file or folder of a request is outside of what the server may read",
     "SK468": "the Python client's library is not installed",
+    "SK469": "a feature view that is to be registered does not fit",
     # SK5xx: history
     "SK501": "a row of a feature view has a NULL join key or a NULL event_timestamp",
     "SK502": "two rows of a feature view share join keys and event_timestamp, and differ",
@@ -159,6 +160,7 @@ CODES: dict[str, str] = {
     "SK823": "two relations that a view reads share a name",
     "SK830": "a view cannot be streamed: it is not declared so, or its rows do not fit a feature message",
     "SK831": "it is not known where Kafka is",
+    "SK840": "no SQL Gateway answers, or not in time",
     # SK9xx: environment
     "SK910": "dbt is not installed in this environment",
     "SK911": "a dbt command failed",

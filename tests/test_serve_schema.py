@@ -34,7 +34,7 @@ CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
     response_schema_conformance, negative_data_rejection,
 ]
-REFUSALS = ["400", "404", "405", "409", "413", "415", "422", "431"]
+REFUSALS = ["400", "403", "404", "405", "409", "413", "415", "422", "431"]
 CONFIG = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
 api = schemathesis.openapi.from_dict(document(), config=CONFIG)
 

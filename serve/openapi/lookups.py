@@ -130,6 +130,7 @@ def reply_schemas() -> Json:
     text = {"type": "string"}
     problem = obj({"type": text, "title": text, "status": {"type": "integer"}, "detail": text, "code": text}, also={
         "hint": text, "features": {"type": "array", "items": text}, "job_id": text,
+        "findings": {"type": "array", "items": {"type": "object"}},
     })
     return {"Metadata": metadata, "Reply": reply, "ViewReply": view_reply, "BatchReply": batch, "Problem": problem,
             **compact_schemas(instant, entity_id)}

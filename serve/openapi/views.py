@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skewless.serve import examples
-from skewless.serve.openapi.build import Json, obj, operation
+from skewless.serve.openapi.build import Json, body, obj, operation
 from skewless.serve.openapi.lookups import view_id
 
 
@@ -12,7 +12,10 @@ def view_paths() -> Json:
     one = operation("readFeatureView", "One feature view", "FeatureView", ["404"], examples.VIEW, tag="definitions")
     every = operation("listFeatureViews", "Every version of every feature view", "FeatureViewList", [],
                       {"feature_views": [examples.VIEW]}, tag="definitions")
-    return {"/feature-views": {"get": every}, "/feature-views/{id}": {"get": one, "parameters": [view_id()]}}
+    new = operation("registerFeatureView", "Write a feature view into the project, check, plan and apply it", "Registered",
+                    ["400", "409", "413", "415", "501"], examples.REGISTERED, status="201", tag="definitions", scope="admin")
+    new["requestBody"] = body("NewFeatureView", examples.NEW_VIEW)
+    return {"/feature-views": {"get": every, "post": new}, "/feature-views/{id}": {"get": one, "parameters": [view_id()]}}
 
 
 def operations_paths() -> Json:
@@ -50,9 +53,33 @@ def catalogue_schemas() -> Json:
                        "references": names, "join_keys": keys, "features": names})
     entities = {"type": "array", "items": obj({"name": text, "description": text, "join_keys": keys})}
     return {
+        **_registration_schemas(),
         "FeatureView": view, "FeatureViewList": obj({"feature_views": views}),
         "Catalogue": obj({"project": text, "target": text, "snapshot": text, "entities": entities, "feature_views": views,
                               "feature_services": {"type": "array", "items": service}}),
         "Health": obj({"status": {"const": "ok"}}), "Ready": obj({"status": {"const": "ready"}, "snapshot": text}),
         "Document": {"type": "object"},
     }
+
+
+def _registration_schemas() -> Json:
+    text: Json = {"type": "string"}
+    column: Json = {
+        "type": "object", "additionalProperties": False, "required": ["name", "data_type"],
+        "properties": {"name": text, "data_type": text, "description": text, "default": {}, "ttl": {"type": ["string", "null"]},
+                       "approximate": {"type": ["number", "null"]}},
+    }
+    entity: Json = {"anyOf": [text, {"type": "object"}], "description": "Its name, or {name, join_keys}."}
+    new: Json = {
+        "type": "object", "additionalProperties": False, "required": ["name", "entity", "sql", "columns"],
+        "properties": {
+            "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"}, "entity": entity,
+            "sql": {"type": "string", "minLength": 1, "description": "The dbt model, Jinja included."},
+            "columns": {"type": "array", "minItems": 1, "items": column}, "description": text,
+            "settings": {"type": "object", "description": "Further keys of the skewless block: ttl, begin, missing."},
+        },
+    }
+    names: Json = {"type": "array", "items": text}
+    done = obj({"feature_view": {"$ref": "#/components/schemas/FeatureView"}, "files": names,
+                "plan": obj({"id": text, "changes": names}), "snapshot": text})
+    return {"NewFeatureView": new, "Registered": done}
