@@ -59,7 +59,11 @@ class SourceTable:
         place = f"SELECT {topic}, `skw_partition`, `skw_offset`"
         out = [f"{place}, {_FAULT}, {payload}\nFROM {self.judged}\nWHERE {_FAULT} IS NOT NULL"]
         if self.json:
-            reason = "CASE WHEN `payload` IS NULL THEN 'tombstone' ELSE 'not a JSON object' END"
+            # Flink's JSON format reads each object of an array as a row.
+            reason = (
+                "CASE WHEN `payload` IS NULL THEN 'tombstone' WHEN `payload` IS JSON ARRAY THEN 'an array: its objects count' "
+                "ELSE 'not a JSON object' END"
+            )
             out.append(
                 f"{place}, {reason}, `payload`\nFROM {self.bodies}\n"
                 "WHERE `payload` IS NULL OR `payload` IS NOT JSON OBJECT"

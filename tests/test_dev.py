@@ -22,6 +22,7 @@ from skewless.dev import supervisor
 from skewless.dev.process import answers, free_ports
 from skewless.dev.stack import NAMES, Stack, check_names
 from skewless.errors import SkewlessError
+from skewless.stream.gateway import Gateway
 from skewless.stream.install import install
 
 SECONDS_MAX = 120.0
@@ -74,6 +75,12 @@ def test_all_servers_take_work_and_die_with_their_holder(project: Config, tmp_pa
         assert json.load(answer)["slots-total"] == 8
     with urllib.request.urlopen(f"{where['gateway']}/v1/info") as answer:
         assert json.load(answer)["version"].startswith("2.")
+    with Gateway(where["gateway"], {"execution.runtime-mode": "batch"}) as gateway:
+        assert gateway.run("SELECT 1 + 1") == [[2]]
+        with pytest.raises(SkewlessError, match="SK801.*nix"):
+            gateway.run("SELECT nix")
+    with pytest.raises(SkewlessError, match="SK840"):
+        Gateway("http://127.0.0.1:9")
     assert redis.Redis.from_url(where["valkey"]).ping()
     with psycopg.connect(where["postgres"]) as connection:
         assert connection.execute("select 1").fetchone() == (1,)

@@ -68,6 +68,7 @@ def _format(folder: Path, java: list[str], properties: Path) -> None:
 
 
 def _properties(folder: Path, port: int, controller: int) -> str:
+    # A replay writes records with the time of their event: by the broker's default they would be deleted as too old.
     return f"""process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -79,6 +80,7 @@ controller.listener.names=CONTROLLER
 log.dirs={folder / "data"}
 num.partitions=2
 auto.create.topics.enable=false
+log.retention.ms=-1
 group.initial.rebalance.delay.ms=0
 default.replication.factor=1
 offsets.topic.replication.factor=1

@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.rotation@1 37c934b6d2bd';
+SET 'pipeline.name' = 'shop.dev.rotation@1 b134d36083fb';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -157,7 +157,7 @@ SELECT 'landings', `skw_partition`, `skw_offset`, `skw_fault`, JSON_OBJECT(KEY '
 FROM `skw_judged_landings`
 WHERE `skw_fault` IS NOT NULL;
 INSERT INTO `skw_dead_letters`
-SELECT 'landings', `skw_partition`, `skw_offset`, CASE WHEN `payload` IS NULL THEN 'tombstone' ELSE 'not a JSON object' END, `payload`
+SELECT 'landings', `skw_partition`, `skw_offset`, CASE WHEN `payload` IS NULL THEN 'tombstone' WHEN `payload` IS JSON ARRAY THEN 'an array: its objects count' ELSE 'not a JSON object' END, `payload`
 FROM `skw_bodies_landings`
 WHERE `payload` IS NULL OR `payload` IS NOT JSON OBJECT;
 END;
