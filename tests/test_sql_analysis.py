@@ -102,6 +102,11 @@ def test_doubles_of_rows_that_are_compared_lose_minus_zero(sql: str) -> None:
     assert {f.rule.id for f in read(sql).findings} == {"group.float_zero"}
 
 
+def test_a_key_is_rewritten_among_the_columns_too() -> None:
+    fixes = [f.fix for f in read("select d, count(*) as n from events group by d").findings]
+    assert fixes == ["CASE WHEN d = 0 THEN 0 ELSE d END AS d", "CASE WHEN d = 0 THEN 0 ELSE d END"]
+
+
 def test_a_column_that_is_rewritten_keeps_its_name() -> None:
     assert read("select distinct k, d from events").findings[0].fix == "CASE WHEN d = 0 THEN 0 ELSE d END AS d"
 

@@ -329,6 +329,10 @@ class _Select:
             t.hit("query.distinct_on", distinct)
         if distinct is not None:
             _no_minus_zero(node, t.reading)
+        for key in grouped.expressions if grouped is not None else ():
+            if "group.float_zero" in key.meta.get("rules", ()):     # a column that is grouped by stays the key
+                for same in (s.unalias() for s in node.expressions if s.unalias().unnest() == key.unnest()):
+                    t.hit("group.float_zero", same)
         if any(f.kind == "hop" for f in self._windowed()):
             for total in node.find_all(exp.Sum):
                 if isinstance(total.this, exp.Distinct):
