@@ -6,6 +6,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -14,6 +16,10 @@ from skewless.errors import SkewlessError
 from skewless.registry.model import Registry, Service, View, object_id, parse_ref, select
 from skewless.serve.live import Live
 from skewless.serve.replies import json_reply
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 def view_id(project: str, view: View) -> str:
@@ -51,7 +57,9 @@ def view_document(project: str, view: View) -> dict[str, Any]:
             {"name": f.name, "type": f.type, "default": f.default, "description": f.description, "ttl": duration(f.ttl_us)}
             for f in view.features
         ],
-        "ttl": duration(view.ttl_us), "online": view.online, "missing": view.missing,
+        "ttl": duration(view.ttl_us), "online": view.online, "streamed": view.streamed, "missing": view.missing,
+        "stale": view.stale, "active_within": duration(view.active_within_us), "cold_path": view.cold_path,
+        "cache": duration(view.cache_us), "model": view.file,
         "freshness_sla": {"warn_after": duration(view.warn_after_us), "error_after": duration(view.error_after_us)},
         "deprecated_at": None if view.deprecated_at_us is None else format_instant(view.deprecated_at_us),
         "sunset_at": None if view.sunset_at_us is None else format_instant(view.sunset_at_us),
@@ -72,14 +80,17 @@ def service_document(registry: Registry, service: Service) -> dict[str, Any]:
 
 
 def catalogue(registry: Registry, snapshot_id: str) -> dict[str, Any]:
-    """Everything on the catalogue page."""
+    """Everything on the catalogue page. `latest` is true for the newest version of each view."""
+    latest = {view.name: view.version for view in registry.views}       # they are in order of their versions
     return {
         "project": registry.project, "target": registry.target, "snapshot": snapshot_id,
         "entities": [
             {"name": e.name, "description": e.description, "join_keys": [{"name": k.name, "type": k.type} for k in e.join_keys]}
             for e in registry.entities
         ],
-        "feature_views": [view_document(registry.project, view) for view in registry.views],
+        "feature_views": [
+            {**view_document(registry.project, view), "latest": latest[view.name] == view.version} for view in registry.views
+        ],
         "feature_services": [service_document(registry, service) for service in registry.services],
     }
 
@@ -100,7 +111,23 @@ async def page(request: Request) -> Response:
     """GET /: the catalogue for people."""
     live: Live = request.app.state.live
     lookups = live.current()
-    return HTMLResponse(_template().render(catalogue(lookups.registry, lookups.snapshot_id), quote=quote))
+    content = catalogue(lookups.registry, lookups.snapshot_id)
+    base = str(request.base_url).rstrip("/")
+    text = _template().render(content, quote=quote, base=base, example=example)
+    return HTMLResponse(text, headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"})
+
+
+def example(service: dict[str, Any]) -> str:
+    """The body of a lookup of the service, with places for its keys."""
+    return orjson.dumps({"feature_service": service["name"], "entities": {k["name"]: "…" for k in service["join_keys"]}}).decode()
+
+
+def prose(text: str) -> Markup:
+    """A description with its `code` marked as such; everything else is text."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:             # a single backtick is one
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 async def page_json(request: Request) -> Response:
@@ -114,4 +141,6 @@ def _template() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("skewless.serve", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("catalogue.html")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["prose"] = prose
+    return environment.get_template("catalogue.html")

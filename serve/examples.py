@@ -12,7 +12,9 @@ VIEW: dict[str, Any] = {
     "features": [
         {"name": "carrier_landings_24h", "type": "int64", "default": 0, "description": "Landings in 24 hours.", "ttl": None}
     ],
-    "ttl": "7d", "online": True, "missing": "default", "freshness_sla": {"warn_after": "2h", "error_after": "6h"},
+    "ttl": "7d", "online": True, "streamed": False, "missing": "default", "stale": "serve",
+    "active_within": None, "cold_path": False, "cache": None, "model": "models/features/carrier_delays.sql",
+    "freshness_sla": {"warn_after": "2h", "error_after": "6h"},
     "deprecated_at": None, "sunset_at": None, "schema_fingerprint": "5f2d8c0e9b1a7346",
 }
 METADATA: dict[str, Any] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -179,8 +180,9 @@ def idempotency_key(request: Request) -> str | None:
 def job_document(jobs: Jobs, job: Job) -> dict[str, Any]:
     """A job as JSON."""
     note = job.note
-    if job.status == "submitted" and not note and not jobs.workers():
-        note = "no worker is running: skewless worker"
+    with suppress(SkewlessError):       # the online store is away; the record is here
+        if job.status == "submitted" and not note and not jobs.workers():
+            note = "no worker is running: skewless worker"
     return {
         "job_id": job.id, "kind": job.kind, "subject": job.subject, "status": job.status, "progress": round(job.progress, 4),
         "note": note, "arguments": job.arguments, "result": job.result or None,

@@ -25,8 +25,9 @@ RETRY_AFTER_S = 1
 STATUS = {
     "SK401": 401, "SK403": 403, "SK404": 404, "SK405": 405, "SK408": 408, "SK409": 409, "SK410": 410, "SK413": 413, "SK415": 415,
     "SK422": 422, "SK423": 422, "SK431": 431, "SK456": 501, "SK457": 403, "SK464": 409, "SK466": 422, "SK505": 409,
-    "SK250": 503, "SK251": 503, "SK255": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
+    "SK250": 503, "SK251": 503, "SK255": 503, "SK600": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
 }
+INSIDE = ("SK255", "SK600")     # their details name hosts and drivers
 CHALLENGE = 'Bearer realm="skewless", Basic realm="skewless", charset="UTF-8"'
 _OF_HTTP = {404: "SK404", 405: "SK405", 413: "SK413"}
 
@@ -72,7 +73,7 @@ def problem(error: SkewlessError) -> Problem:
     if hasattr(error, "job_id"):
         body["job_id"] = error.job_id
     untold = ""
-    if status == 500:
+    if status == 500 or error.code in INSIDE:
         untold = str(error)
         body["detail"] = "The server's log says more."
         body.pop("hint", None)

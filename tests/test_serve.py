@@ -40,6 +40,7 @@ from skewless.registry.model import (
 )
 from skewless.serve import create_app
 from skewless.serve.app import routes
+from skewless.serve.catalogue import prose
 from skewless.serve.openapi import document
 from skewless.serve.requests import BODY_BYTES_MAX
 from skewless.types import parse_type
@@ -471,8 +472,15 @@ def test_the_catalogue_page_names_everything_and_escapes(served: Served) -> None
     page = served.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "Landings &lt;in&gt; 24 hours" in page.text and "<in>" not in page.text
-    for text in ("delays@2", "routes@1", "late", "planes@1"):
+    for text in ("delays@2", "delays@1", "routes@1", "late", "planes@1"):
         assert text in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    twin = served.get("/index.json").json()["feature_views"]
+    assert [v["latest"] for v in twin if v["name"] == "delays"] == [False, True]
+
+
+def test_descriptions_are_text_with_code(served: Served) -> None:
+    assert prose("a `b<i>` c") == "a <code>b&lt;i&gt;</code> c" and prose("one ` tick <b>") == "one ` tick &lt;b&gt;"
 
 
 def test_a_new_snapshot_is_followed_and_none_is_said_so(served: Served, valkey: str) -> None:

@@ -43,7 +43,9 @@ def catalogue_schemas() -> Json:
         "id": {"type": "string", "format": "uuid"}, "name": text, "version": {"type": "integer"}, "ref": text,
         "description": text, "owner": text, "entity": text, "join_keys": keys, "features": {"type": "array", "items": feature},
         "ttl": maybe,
-        "online": {"type": "boolean"}, "missing": {"enum": ["default", "null", "error"]},
+        "online": {"type": "boolean"}, "streamed": {"type": "boolean"}, "missing": {"enum": ["default", "null", "error"]},
+        "stale": {"enum": ["serve", "default", "error"]}, "active_within": maybe, "cold_path": {"type": "boolean"},
+        "cache": maybe, "model": {**text, "description": "The dbt model's file."},
         "freshness_sla": obj({"warn_after": maybe, "error_after": maybe}), "deprecated_at": maybe, "sunset_at": maybe,
         "schema_fingerprint": text,
     })
