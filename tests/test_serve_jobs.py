@@ -220,6 +220,10 @@ def test_a_lost_queue_is_filled_again_and_dying_workers_end_a_job(shop: Shop) ->
     shop.jobs.client.flushall()
     assert [j.id for j in shop.jobs.recover()] == [job.id] and shop.jobs.queue.get_job_ids() == [attempt_id(job)]
     assert shop.jobs.recover() == []
+    again = subprocess.run([sys.executable, "-m", "skewless.cli", "serve", "--reload-snapshot", "--project-dir",
+                            str(shop.project.root)], capture_output=True, text=True)
+    assert again.returncode == 0 and "1 feature view, 0 tokens" in again.stderr, again.stderr
+    assert shop.ask("GET", "/feature-views/events").status_code == 200 and shop.jobs.client.exists("tiny.dev:snapshot")
     for attempt in range(1, ATTEMPTS_MAX + 1):
         begun = records.begin(job.id)
         assert begun is not None and begun.attempts == attempt
