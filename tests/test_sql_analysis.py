@@ -111,6 +111,14 @@ def test_a_column_that_is_rewritten_keeps_its_name() -> None:
     assert read("select distinct k, d from events").findings[0].fix == "CASE WHEN d = 0 THEN 0 ELSE d END AS d"
 
 
+@pytest.mark.parametrize(("expression", "found"), [
+    ("i // nullif(small - 5, 0)", ["arith.overflow_int"]), ("k // nullif(i, 0)", ["arith.divide_least"]), ("k // 60", []),
+    ("i % nullif(small - 5, 0)", ["arith.overflow_int"]), ("k // nullif(small, 0)", []), ("small // nullif(i, 0)", []),
+])
+def test_the_least_integer_is_not_divided_by_minus_one(expression: str, found: list[str]) -> None:
+    assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
+
+
 @pytest.mark.parametrize("operands", ["price // 2", "i // price", "d // 2"])
 def test_the_integer_quotient_is_of_integers(operands: str) -> None:
     assert [f.rule.id for f in read(f"select {operands} as v from events").findings] == ["type.operand"]

@@ -262,10 +262,28 @@ def divide(t: Typer, node: exp.Expr) -> Value:
         t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
         return Value(FLOAT64, nullable=True)
     _guarded(t, node, right, "arith.divide_zero")
+    if whole and left.is_int and right.is_int and _least_by_minus_one(left, right):
+        return _overflows(t, node, common(left.type, right.type, []), "arith.divide_least")
     if whole:
         return Value(common(left.type, right.type, []), nullable=True)
     sign = 0 if all(v.lo is not None and v.lo >= 0 for v in (left, right)) else None
     return Value(FLOAT64, nullable=left.nullable or right.nullable or not right.never_zero(), lo=sign)
+
+
+def _least_by_minus_one(left: Value, right: Value) -> bool:
+    """Whether the least integer of the type may be divided by -1: the quotient is one more than the greatest."""
+    limits, a, b = type_bounds(common(left.type, right.type, [])), left.bounds(), right.bounds()
+    return bool(limits and a and b) and a[0] <= limits[0] and b[0] <= -1 <= b[1]   # type: ignore[index]
+
+
+def _overflows(t: Typer, node: exp.Expr, type_: Type, widest: str) -> Value:
+    """A quotient or remainder that may leave its type: computed in more bits, `widest` where there are none."""
+    if type_ == INT64:
+        t.hit(widest, node, type="BIGINT")
+    else:
+        t.hit("arith.overflow_int", node, type="INTEGER")
+    node.meta["wide"] = INT64 if type_ != INT64 else Type("decimal", 38, 0)
+    return Value(INT64 if type_ != INT64 else Type("decimal", 38, 0), nullable=True)
 
 
 def _guarded(t: Typer, node: exp.Expr, divisor: Value, rule: str) -> None:
@@ -292,6 +310,8 @@ def modulo(t: Typer, node: exp.Expr) -> Value:
         return Value(FLOAT64)
     _guarded(t, node, right, "arith.mod_zero")
     type_ = common(left.type, right.type, [left, right])
+    if left.is_int and right.is_int and _least_by_minus_one(left, right):
+        return _overflows(t, node, type_, "arith.overflow_int")
     bounds = right.bounds()
     reach: Number | None = max(abs(Fraction(bounds[0])), abs(Fraction(bounds[1]))) if bounds else None
     nullable = left.nullable or right.nullable
