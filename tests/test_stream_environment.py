@@ -152,6 +152,21 @@ def test_a_jar_that_is_not_there_or_not_the_one(flink: Flink, monkeypatch: pytes
     assert caught.value.code == "SK923" and "downloaded" in caught.value.fact
 
 
+def test_jars_are_fetched_with_the_certificates_of_the_system(flink: Flink, tmp_path: Path) -> None:
+    """Those that a network of its own has added are there, and a variable that names them goes before."""
+    inside = str(ROOT / "stream" / "inside")
+    ask = f"import sys, ssl; sys.path.insert(0, {inside!r}); import fetch_jars; print(fetch_jars.trusted())"
+
+    def trusted(**env: str) -> str:
+        argv, path = [str(locate().python), "-c", ask], {"PATH": os.environ["PATH"]}
+        return subprocess.run(argv, env=path | env, capture_output=True, text=True, check=True).stdout.strip()
+
+    bundle = tmp_path / "bundle.pem"
+    bundle.touch()
+    assert trusted(PIP_CERT=str(bundle)) == trusted(SSL_CERT_FILE=str(bundle)) == str(bundle)
+    assert trusted(PIP_CERT=str(tmp_path / "absent.pem")) == trusted() != str(bundle)
+
+
 def test_java_is_looked_at_and_not_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert look("/nix/java") is None and look("/bin/true") is None
     for version, fits in (("1.8.0_292", False), ("11.0.2", False), ("17.0.1", True), ("21", True), ("25.0.2", False)):
