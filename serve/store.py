@@ -170,10 +170,11 @@ class RespStore:
     async def _keep(self) -> None:
         """Keeps a connection open until cancelled."""
         wait_s, said = 0.0, ""
-        while True:
+        while not self._closing:
             self._lost.clear()
             try:
-                connection = await asyncio.wait_for(connect(self.address, self._on_lost, self._freed), self.deadline_s)
+                async with asyncio.timeout(self.deadline_s):    # wait_for may lose a cancellation
+                    connection = await connect(self.address, self._on_lost, self._freed)
             except Exception as error:      # a keeper that dies would never connect again
                 why = error.detail if isinstance(error, SkewlessError) else f"{type(error).__name__}."
                 if why != said:

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def test_answers_are_never_mixed(node: Node, open_store: Any) -> None:
     seen = {"right": 0, "crossed": 0, "failed": 0, "harmed": 0}
 
     async def lookups(store: Any, dice: random.Random) -> None:
-        while seen["right"] + seen["crossed"] < LOOKUPS or seen["harmed"] < HARMS:
+        while (seen["right"] + seen["crossed"] < LOOKUPS or seen["harmed"] < HARMS) and not seen["crossed"]:
             asked = dice.choices(keys, k=dice.choice([1, 3, 3, 3, 40]))
             try:
                 rows = await store.read(asked)
@@ -151,32 +151,50 @@ def test_answers_are_never_mixed(node: Node, open_store: Any) -> None:
             good = len(rows) == len(asked) and all(r and r.rstrip(b"=") == k for r, k in zip(rows, asked, strict=False))
             seen["right" if good else "crossed"] += len(asked)
 
-    async def harm(store: Any) -> None:
+    async def harm(ended: asyncio.Event) -> None:
         dice = random.Random(3)
         killer = redis.asyncio.Redis(port=node.port)
-        while True:
+        while not ended.is_set():       # redis-py may lose a cancellation
             await asyncio.sleep(dice.uniform(0.01, 0.15))
             what = dice.random()
             seen["harmed"] += 1
             if what < 0.6:
-                await killer.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                with suppress(redis.RedisError):
+                    await killer.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             else:   # longer than the deadline: late replies arrive at nobody
                 node.process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(0.15)
                 node.process.send_signal(signal.SIGCONT)
+        await killer.aclose()
 
     async def run() -> None:
         store = open_store(node.url)
         store.deadline_s = 0.1
         async with opened(store):
-            harming = asyncio.create_task(harm(store))
+            ended = asyncio.Event()
+            harming = asyncio.create_task(harm(ended))
             await asyncio.gather(*(lookups(store, random.Random(n)) for n in range(40)))
-            harming.cancel()
-            await asyncio.gather(harming, return_exceptions=True)
+            ended.set()
+            await harming
 
     uvloop.run(run())
     node.process.send_signal(signal.SIGCONT)
     assert seen["crossed"] == 0 and seen["right"] >= LOOKUPS and seen["failed"] > 0, seen
+
+
+def test_closing_ends_also_while_it_connects(node: Node) -> None:
+    """At any moment of an attempt, against a server that accepts and says nothing."""
+    node.process.send_signal(signal.SIGSTOP)
+
+    async def run(moment: float) -> None:
+        store = ours(node.url, deadline_s=0.05)
+        await store.start()
+        await asyncio.sleep(moment)
+        async with asyncio.timeout(5):
+            await store.aclose()
+
+    for n in range(60):
+        uvloop.run(run(0.03 + n * 0.0007))
 
 
 # ---- Redis away ----
