@@ -33,8 +33,11 @@ TLS = Path(__file__).parent / "tls"
 class Node:
     """One Valkey that a test may do anything to."""
 
+    all: list[Node] = []
+
     def __init__(self, folder: Path, *options: str, conf: str = "") -> None:
         self.folder, self.options, self.conf, self.port = folder, options, conf, port()
+        Node.all.append(self)
         folder.mkdir(exist_ok=True)
         self.start()
 
@@ -85,6 +88,13 @@ def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    yield
+    while Node.all:
+        Node.all.pop().kill()
 
 
 @pytest.fixture
