@@ -84,6 +84,13 @@ SCALARS = {
         * 3 - 1) as b,
         nullif(2, 2) as c, cast(null as bigint) as n, cast(1 as double) / cast(3 as double) as t, -5 as m, 0.1 as p,
         coalesce(null, i) as e from ev""",
+    "wide_decimals": """select o, x <> cast(l as decimal(38,0)) as a, x between cast(l as decimal(38,0)) and 5 as c,
+        x in (cast(l as decimal(38,0)), 2.5) as j,
+        coalesce(cast(l as decimal(36,0)), x) as e, nullif(x, cast(g as decimal(38,0))) as m from ev""",
+    "interval_ends": """select o, date_trunc('month', seen + interval 1 year) as a, date_trunc('hour', ts + interval 1 day) as c,
+        date_diff('month', dt, ts + interval 1 year) as e, extract(month from seen - interval 1 year) as f,
+        cast(1.25 as double) / nullif(cast(coalesce(0.5, 0) as double), 0) as h, base64(encode(u)) as j,
+        cast(floor(extract(microsecond from seen)) as bigint) % 1000000 as k1 from ev""",
     "casts": """select o, cast(i as bigint) as a, cast(i as double) as f, cast(i as decimal(12,2)) as e, cast(x as double) as
         g, cast(b as integer) as h,
         cast(b as bigint) as bl, cast(i as boolean) as ib, cast(i as varchar) as s1, cast(x as varchar) as s2, cast(dt as
@@ -232,6 +239,8 @@ QUERIES = {
         group by k, date_trunc('hour', ts)) select k, ts, sum(n) over ({DAY}) as s from h""",
     "bucket": """select k, time_bucket(interval '15 minutes', ts, timestamp '1970-01-01') as t, max(o) as m from ev
         group by k, time_bucket(interval '15 minutes', ts, timestamp '1970-01-01')""",
+    "grouping_sets": "select coalesce(g, -1) as g, k, count(*) as n from ev group by grouping sets ((g, k), (g), ())",
+    "rollup": "select coalesce(k, '-') as k, count(*) as n from ev group by rollup (k)",
     "empty": f"select k, ts, count(*) over ({HOUR}) as n from empty",
     "reserved": "select k as \"select\", g as \"order\", o as \"group\", ts as \"timestamp\" from ev as \"table\"",
 }

@@ -119,6 +119,29 @@ def test_the_least_integer_is_not_divided_by_minus_one(expression: str, found: l
     assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
 
 
+def test_a_decimal_without_digits_has_its_own_place() -> None:
+    found, = read("select k, cast(i as decimal) as v from events").findings
+    assert (found.start, found.end, found.fix) == (10, 28, "CAST(i AS DECIMAL(18, 3))")
+
+
+def test_a_long_decimal_becomes_a_double_by_way_of_a_fraction() -> None:
+    found, = read("select cast(sum(cast(k as decimal(20, 0))) as double) as v from events group by i").findings
+    assert found.rule.id == "cast.decimal_double" and found.fix is not None
+    assert not read(f"select {found.fix} as v from events group by i").findings
+    assert not read("select cast(sum(small) as double) as v, cast(sum(price) as double) as w from events group by i").findings
+
+
+@pytest.mark.parametrize("sql", [
+    "select coalesce(price, cast(k as decimal(38, 0))) as v from events",
+    "select greatest(price, cast(k as decimal(37, 0))) as v from events",
+    "select case when b then price else cast(k as decimal(38, 0)) end as v from events",
+    "select price as v from events union all select cast(k as decimal(38, 0)) as v from events",
+])
+def test_branches_that_need_more_than_38_digits_are_refused(sql: str) -> None:
+    assert [f.rule.id for f in read(sql).findings] == ["arith.decimal_38"]
+    assert not read(sql.replace("38", "36").replace("37", "36")).findings
+
+
 @pytest.mark.parametrize("operands", ["price // 2", "i // price", "d // 2"])
 def test_the_integer_quotient_is_of_integers(operands: str) -> None:
     assert [f.rule.id for f in read(f"select {operands} as v from events").findings] == ["type.operand"]

@@ -8,7 +8,20 @@ from dataclasses import replace
 from sqlglot import exp
 
 from skewless.sql.inference import Typer, bare, handles, number
-from skewless.sql.value import BOOL, DATE, FLOAT32, NULL, STRING, TIMESTAMP, TUPLE, UNKNOWN, UNKNOWN_VALUE, Value, either
+from skewless.sql.value import (
+    BOOL,
+    DATE,
+    FLOAT32,
+    NULL,
+    STRING,
+    TIMESTAMP,
+    TUPLE,
+    UNKNOWN,
+    UNKNOWN_VALUE,
+    Value,
+    beyond_38,
+    either,
+)
 
 
 @handles(exp.Column)
@@ -181,6 +194,8 @@ def _branches(t: Typer, node: exp.Expr, branches: list[Value]) -> Value:
         t.hit("type.mixed", node)
     elif FLOAT32 == known.type:
         t.hit("type.float32", node)
+    elif digits := beyond_38(branches):
+        t.hit("arith.decimal_38", node, digits=str(digits))     # DuckDB and Flink cut the fraction, Postgres keeps it
     else:
         t.hit("null.coalesce", node)
     return known

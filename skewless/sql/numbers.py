@@ -338,13 +338,11 @@ def root(t: Typer, node: exp.Expr) -> Value:
 
 def _is_variance(node: exp.Expr) -> bool:
     node = node.unnest()
-    if not (
-        isinstance(node, exp.Div)
-        and isinstance(node.this.unnest(), exp.Cast)
-        and isinstance(node.this.unnest().this.unnest(), exp.Sub)
-    ):
+    difference = node.this.unnest() if isinstance(node, exp.Div) else node
+    while isinstance(difference, exp.Cast):
+        difference = difference.this.unnest()
+    if not (isinstance(node, exp.Div) and isinstance(difference, exp.Sub)):
         return False
-    difference = node.this.unnest().this.unnest()
     return difference.left.find(exp.Count) is not None and difference.right.find(exp.Sum) is not None
 
 
@@ -378,8 +376,13 @@ def rounded(t: Typer, node: exp.Expr) -> Value:
         t.hit("round.double" if isinstance(node, exp.Round) else "round.trunc_double", node)
         return Value(FLOAT64, nullable=inner.nullable)
     t.hit("round.decimal", node)
+    if inner.is_int and digits < 0:
+        ends, unit = inner.bounds(), 10 ** int(-digits)
+        assert ends
+        low, high = -(-ends[0] // unit) * unit - unit, ends[1] // unit * unit + unit
+        return _exact(t, node, inner.type, (low, high), inner.nullable, "arith.overflow_int")
     if inner.is_int:
-        return replace(inner, constant=None, lo=None, hi=None) if digits < 0 else inner
+        return inner
     scale = max(0, min(inner.type.scale, int(digits)))
     bounds = inner.bounds()
     assert bounds

@@ -87,8 +87,13 @@ def _spelt(name: str, part: object) -> str:
 
 def start_of(node: exp.Expr) -> int | None:
     """The offset of the first token that belongs to a node, None where the parser kept none."""
-    starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
-    return min(starts) if starts else None
+    found = _places(node)
+    return min(start for start, _ in found) if found else None
+
+
+def _places(node: exp.Expr) -> list[tuple[int, int]]:
+    """First and last offset of the parts that have some. The parser reads DECIMAL as a text of its own, with offsets in that."""
+    return [(n.meta["start"], n.meta["end"]) for n in node.walk() if "start" in n.meta and not n.find_ancestor(exp.DataTypeParam)]
 
 
 def offset_of(node: exp.Expr) -> int:
@@ -115,7 +120,7 @@ def written_name(sql: str, node: exp.Expr) -> str:
 
 def extent(sql: str, node: exp.Expr, dialect: str) -> tuple[int, int] | None:
     """Start and end (exclusive) of a node's text: the shortest run of tokens around its places that reads as the node."""
-    places = [(n.meta["start"], n.meta["end"]) for n in node.walk() if "start" in n.meta]
+    places = _places(node)
     if not places:
         return None
     tokens = sqlglot.tokenize(sql, read=dialect)
@@ -127,7 +132,7 @@ def extent(sql: str, node: exp.Expr, dialect: str) -> tuple[int, int] | None:
     for grown in range(_REACH):
         for before in range(grown + 1):
             left, right = first - before, last + grown - before
-            if left < 0 or right >= len(tokens):
+            if left < 0 or right >= len(tokens) or tokens[left].token_type == TokenType.COMMA:     # which the parser skips
                 continue
             start, end = tokens[left].start, tokens[right].end + 1
             if _is_balanced(tokens[left:right + 1]) and _reads_as(sql[start:end], dialect) == wanted:
@@ -135,7 +140,7 @@ def extent(sql: str, node: exp.Expr, dialect: str) -> tuple[int, int] | None:
     return None
 
 
-_REACH = 24   # how many tokens around a node's places are tried
+_REACH = 40   # how many tokens around a node's places are tried
 
 
 def _is_balanced(tokens: list[Token]) -> bool:

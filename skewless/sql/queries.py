@@ -11,7 +11,7 @@ from skewless.sql.inference import Reading, Scope, Typer, number
 from skewless.sql.joins import as_of_rules, join, lose_order
 from skewless.sql.parsing import spelling
 from skewless.sql.relations import WindowRelation, fault_of, joined, marker_of, read_marker, windowed
-from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value, either
+from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value, beyond_38, either
 
 HANDLED_BY = (aggregates, casts, conditions, numbers, texts, times, windows)   # their handlers register on import
 _CLAUSES = {
@@ -135,6 +135,8 @@ def _either(node: exp.Expr, left: Value, right: Value, reading: Reading) -> Valu
     known = either([left, right])
     if not known.known and left.known and right.known:
         reading.hit("type.mixed", node)
+    elif digits := beyond_38([left, right]):
+        reading.hit("arith.decimal_38", node, digits=str(digits))
     return known
 
 

@@ -184,6 +184,14 @@ def _cast_round(node: exp.Expr, dialect: str) -> exp.Expr:
     return form(f"CAST(ROUND(_x_, 0) AS {_to(node, dialect)})", x=node.this)
 
 
+@rewrites("decimal_double")
+def _decimal_double(node: exp.Expr, dialect: str) -> exp.Expr | None:
+    """With one digit after the point, where there is room for it."""
+    bounds = value_of(node.this).bounds()
+    digits = len(str(max(-int(bounds[0]), int(bounds[1])))) if bounds else 38
+    return form("CAST(CAST(_x_ AS DECIMAL(38, 1)) AS DOUBLE)", x=node.this) if digits < 38 else None
+
+
 @rewrites("cast_guard")
 def _cast_guard(node: exp.Expr, dialect: str) -> exp.Expr:
     bits = INT_BITS.get(value_of(node).type.name, 31)
@@ -384,7 +392,9 @@ def _sum_wide(node: exp.Expr, dialect: str) -> exp.Expr:
 def _avg_exact(node: exp.Expr, dialect: str) -> exp.Expr:
     argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
     kind = value_of(argument).type
-    wide = "_x_" if kind.name == "decimal" else "CAST(_x_ AS BIGINT)" if kind.name != "int64" else "CAST(_x_ AS DECIMAL(20, 0))"
+    wide = "_x_" if kind.name == "decimal" else "CAST(_x_ AS BIGINT)" if kind.name != "int64" else "CAST(_x_ AS DECIMAL(20, 1))"
+    if kind.name == "decimal" and not kind.scale and kind.precision < 38:
+        wide = f"CAST(_x_ AS DECIMAL({kind.precision + 1}, 1))"     # DuckDB makes a wrong double of a long sum without a fraction
     unique = "DISTINCT " if isinstance(node.this, exp.Distinct) else ""
     total = _over(node, form(f"SUM({unique}{wide})", x=argument))
     count = _over(node, form(f"COUNT({unique}_x_)", x=argument))
@@ -398,8 +408,8 @@ def _variance_exact(node: exp.Expr, dialect: str) -> exp.Expr:
     squares = _over(node, form("SUM(CAST(CAST(_x_ AS BIGINT) * CAST(_x_ AS BIGINT) AS DECIMAL(20, 0)))", x=x))
     total = _over(node, form("SUM(CAST(_x_ AS BIGINT))", x=x))
     text = (
-        "CAST(CAST(CAST(_n_ AS DECIMAL(10, 0)) * CAST(_q_ AS DECIMAL(28, 0)) AS DECIMAL(38, 0)) - "
-        "CAST(CAST(_t_ AS DECIMAL(19, 0)) * CAST(_t_ AS DECIMAL(19, 0)) AS DECIMAL(38, 0)) AS DOUBLE) / "
+        "CAST(CAST(CAST(CAST(_n_ AS DECIMAL(10, 0)) * CAST(_q_ AS DECIMAL(28, 0)) AS DECIMAL(38, 0)) - "
+        "CAST(CAST(_t_ AS DECIMAL(19, 0)) * CAST(_t_ AS DECIMAL(19, 0)) AS DECIMAL(38, 0)) AS DECIMAL(38, 1)) AS DOUBLE) / "
         "NULLIF(CAST(_n_ * _n_ AS DOUBLE), CAST(0 AS DOUBLE))"
     )
     exact = form(text, n=n, q=squares, t=total)

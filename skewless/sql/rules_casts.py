@@ -25,6 +25,13 @@ CASTS: tuple[Rule, ...] = (
          hint="Guard it: {fixed}.",
          fact="Out of range raises in DuckDB and Postgres; Flink wraps a bigint and saturates a double.",
          fix="cast_guard"),
+    Rule("cast.decimal_double", "fix", "SK208",
+         "CAST of a decimal without a fraction, beyond 2^53, to a double",
+         message="{x} rounds differently",
+         hint="Write {fixed}, or give the columns a range in YAML: meta: {skewless: {range: [0, 1000]}}.",
+         fact="DuckDB rounds a decimal(p,0) of more than 2^53 to another double than Postgres and Flink; with a fraction it "
+              "does not.",
+         fix="decimal_double"),
     Rule("cast.double_decimal", "fix", "SK208",
          "CAST of a double to a decimal",
          message="{x} rounds differently",

@@ -121,6 +121,14 @@ def stored_as(value: Value) -> Type:
     return value.type if value.is_decimal else Type("decimal", digits.get(value.type.name, 19), 0)
 
 
+def beyond_38(values: list[Value]) -> int:
+    """The digits of the type that holds exact values of these types, where a decimal has fewer; else 0."""
+    types = [stored_as(v) for v in values if v.is_exact]
+    digits = max((t.precision - t.scale for t in types), default=0) + max((t.scale for t in types), default=0)
+    floating = any(v.is_float for v in values)
+    return digits if digits > 38 and not floating and any(v.is_decimal for v in values) else 0
+
+
 UNKNOWN_VALUE = Value(UNKNOWN)
 
 

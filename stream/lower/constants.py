@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from sqlglot import exp
@@ -24,7 +25,7 @@ class Constant:
     """A number of a type, or NULL."""
 
     type: Type
-    number: int | float | None
+    number: int | float | Fraction | None
 
 
 def folded(node: exp.Expr) -> str | None:
@@ -32,7 +33,7 @@ def folded(node: exp.Expr) -> str | None:
     if isinstance(node, _SIMPLE) or isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) or _is_literal(node):
         return None
     constant = compute(node)
-    if constant is None:
+    if constant is None or constant.type.name == "decimal":
         return None
     name = constant.type.world("flink")
     if constant.number is None:
@@ -59,7 +60,7 @@ def compute(node: exp.Expr) -> Constant | None:
     type_ = known.type if isinstance(known, Value) else None
     if isinstance(node, exp.Literal):
         return _literal(node)
-    if type_ not in (INT32, INT64, FLOAT64):
+    if type_ is None or type_ not in (INT32, INT64, FLOAT64) and not isinstance(node, (exp.Coalesce, exp.Nullif)):
         return None
     rule = _RULES.get(type(node))
     result = rule(node, type_) if rule else None
@@ -68,7 +69,7 @@ def compute(node: exp.Expr) -> Constant | None:
 
 def _sound(constant: Constant) -> bool:
     number, type_ = constant.number, constant.type
-    if number is None:
+    if number is None or type_.name == "decimal":
         return True
     if type_ == FLOAT64:
         return math.isfinite(number) and not (number == 0 and math.copysign(1, number) < 0)
@@ -81,7 +82,7 @@ def _literal(node: exp.Literal) -> Constant | None:
     if "e" in node.name.lower():
         return Constant(FLOAT64, float(node.name))
     if "." in node.name:
-        return None
+        return Constant(Type("decimal", 38, len(node.name.split(".")[1])), Fraction(node.name))
     number = int(node.name)
     return Constant(INT32 if number < 2**31 else INT64, number) if number < 2**63 else None
 
@@ -96,7 +97,7 @@ def _cast(node: exp.Cast, type_: Type) -> Constant | None:
         return inner and Constant(type_, None)
     if type_ == FLOAT64:
         return Constant(type_, float(inner.number))
-    return Constant(type_, inner.number) if inner.type != FLOAT64 else None
+    return Constant(type_, inner.number) if inner.type in (INT32, INT64) else None
 
 
 def _binary(node: exp.Binary, type_: Type) -> Constant | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, Value, either
+from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, Value, either, stored_as
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
+from skewless.types import Type
 
 _SIGNS = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
@@ -139,8 +140,22 @@ def compare(p: Printer, node: exp.Binary) -> str:
 
 def alike(p: Printer, *nodes: exp.Expr) -> list[str]:
     """Operands of a comparison. Beside a double, Flink takes -0.0 for less than a decimal 0, so decimals become doubles."""
-    mixed = p.flink and any(value(node).is_float for node in nodes)
-    return [p.cast(p.text(n), FLOAT64) if mixed and value(n).is_decimal else p.operand(n) for n in nodes]
+    if p.flink and any(value(node).is_float for node in nodes):
+        return [p.cast(p.text(n), FLOAT64) if value(n).is_decimal else p.operand(n) for n in nodes]
+    return [enclosed(text) for text in one_scale(p, *nodes)]
+
+
+def one_scale(p: Printer, *nodes: exp.Expr) -> list[str]:
+    """Numbers that are compared. Where their common type takes more than 38 digits, Flink would cut the fraction."""
+    known = [v for v in (n.meta.get("value") for n in nodes) if isinstance(v, Value)]
+    if not p.flink or len(known) < len(nodes):      # a literal that a printer made has no value
+        return [p.text(n) for n in nodes]
+    exact = [stored_as(v) for v in known if v.is_exact]
+    scale, whole = max((t.scale for t in exact), default=0), max((t.precision - t.scale for t in exact), default=0)
+    if whole + scale <= 38 or not scale or any(v.is_float for v in known):
+        return [p.text(n) for n in nodes]
+    wide = Type("decimal", 38, scale)
+    return [p.cast(p.text(n), wide) if v.is_exact and v.type != wide else p.text(n) for n, v in zip(nodes, known, strict=True)]
 
 
 def _is_window_bound(node: exp.Binary) -> bool:
@@ -231,6 +246,9 @@ def coalesce(p: Printer, node: exp.Coalesce) -> str:
 
 @prints(exp.Nullif)
 def nullif(p: Printer, node: exp.Nullif) -> str:
+    plain, left, right = p.text(node.this), *one_scale(p, node.this, node.expression)
+    if left != plain or right != p.text(node.expression):
+        return f"CASE WHEN {enclosed(left)} = {enclosed(right)} THEN NULL ELSE {plain} END"
     return p.call("NULLIF", node.this, node.expression)
 
 

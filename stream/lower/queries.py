@@ -198,14 +198,22 @@ def _plain(p: Printer, node: exp.Select, source: str) -> str:
 
 
 def _group(p: Printer, group: exp.Group) -> str:
-    parts = [p.text(e) for e in group.expressions]
+    parts = [_set_of_keys(p, e) for e in group.expressions]
     if group.args.get("cube") or group.args.get("totals") or group.args.get("all"):
         raise no_form(p.engine, group)
     for rollup in group.args.get("rollup") or ():
-        parts.append(f"ROLLUP ({p.items(rollup.expressions)})")
+        parts.append(_set_of_keys(p, rollup))
     for sets in group.args.get("grouping_sets") or ():
-        parts.append(f"GROUPING SETS ({', '.join(_set(p, s) for s in sets.expressions)})")
+        parts.append(_set_of_keys(p, sets))
     return ", ".join(parts)
+
+
+def _set_of_keys(p: Printer, node: exp.Expr) -> str:
+    if isinstance(node, exp.Rollup):
+        return f"ROLLUP ({p.items(node.expressions)})"
+    if isinstance(node, exp.GroupingSets):
+        return f"GROUPING SETS ({', '.join(_set(p, s) for s in node.expressions)})"
+    return p.text(node)
 
 
 def _set(p: Printer, node: exp.Expr) -> str:

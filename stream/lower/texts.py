@@ -61,6 +61,18 @@ def sha256(p: Printer, node: exp.SHA2) -> str:
     return p.call("SHA256", node.this)
 
 
+@prints(exp.Anonymous, args="this expressions")
+def base64(p: Printer, node: exp.Anonymous) -> str:
+    """Of a text: BASE64(ENCODE(x)). Postgres breaks the lines of a long one."""
+    inner = node.expressions[0] if node.expressions else node
+    if node.name.lower() != "base64" or not isinstance(inner, exp.Encode):
+        raise no_form(p.engine, node)
+    text = p.text(inner.this)
+    if p.postgres:
+        return f"REPLACE(ENCODE(CONVERT_TO({text}, 'UTF8'), 'base64'), CHR(10), '')"
+    return f"TO_BASE64({text})" if p.flink else f"BASE64(ENCODE({text}))"
+
+
 @prints(exp.Trim, args="this expression position")
 def trim(p: Printer, node: exp.Trim) -> str:
     """Without characters, spaces: DuckDB would strip other blanks of Unicode too."""

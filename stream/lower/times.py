@@ -22,7 +22,7 @@ _PARTS = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "ISODOW", "DOY", "ISOYEAR",
 _SAME = {
     "DAYOFWEEK": "DOW", "DAYOFWEEKISO": "ISODOW", "DAYOFWEEK_ISO": "ISODOW", "DAYOFYEAR": "DOY", "YEAROFWEEKISO": "ISOYEAR",
 }
-_FRACTIONS = {"SECOND", "EPOCH", "MILLISECOND"}
+_FRACTIONS = {"SECOND", "EPOCH", "MILLISECOND", "MICROSECOND"}
 _FORMATS = {   # strftime, to_char, java.time
     "%Y": ("YYYY", "yyyy"), "%m": ("MM", "MM"), "%d": ("DD", "dd"), "%H": ("HH24", "HH"), "%M": ("MI", "mm"), "%S": ("SS", "ss"),
     "%f": ("US", "SSSSSS"), "%j": ("DDD", "DDD"),
@@ -131,8 +131,8 @@ def truncate(p: Printer, text: str, name: str, node: exp.Expr) -> str:
         return f"CAST({text} AS TIMESTAMP(3))"
     if name == "WEEK":
         back = f"-MOD(DAYOFWEEK(CAST({text} AS DATE)) + 5, 7)"
-        return p.cast(f"TIMESTAMPADD(DAY, {back}, FLOOR({text} TO DAY))", TIMESTAMP)
-    return f"FLOOR({text} TO {name})"
+        return p.cast(f"TIMESTAMPADD(DAY, {back}, FLOOR({enclosed(text)} TO DAY))", TIMESTAMP)
+    return f"FLOOR({enclosed(text)} TO {name})"     # else a last INTERVAL '1' YEAR would read on: TO MONTH
 
 
 @prints(exp.Extract)
@@ -160,7 +160,7 @@ def part(p: Printer, text: str, name: str, node: exp.Expr) -> str:
     if p.flink:
         plain = f"EXTRACT({name} FROM {text})"
         return Infix(f"{plain} - 1") if name == "DOW" else plain
-    name = "MILLISECONDS" if name == "MILLISECOND" and p.postgres else name
+    name = name + "S" if name in ("MILLISECOND", "MICROSECOND") and p.postgres else name
     plain = f"EXTRACT({name} FROM {text})"
     return f"CAST(FLOOR({plain}) AS BIGINT)" if name.rstrip("S") in _FRACTIONS else f"CAST({plain} AS BIGINT)"
 
@@ -183,7 +183,7 @@ def _diff_flink(start: str, end: str, name: str) -> str:
         return f"EXTRACT(EPOCH FROM {end}) - EXTRACT(EPOCH FROM {start})"
     if name == "MILLISECOND":
         return " - ".join(f"(EXTRACT(EPOCH FROM {t}) * 1000 + MOD(EXTRACT(MILLISECOND FROM {t}), 1000))" for t in (end, start))
-    return f"TIMESTAMPDIFF({name}, FLOOR({start} TO {name}), FLOOR({end} TO {name}))"
+    return f"TIMESTAMPDIFF({name}, FLOOR({enclosed(start)} TO {name}), FLOOR({enclosed(end)} TO {name}))"
 
 
 def _diff_postgres(start: str, end: str, name: str) -> str:
