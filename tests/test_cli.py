@@ -74,7 +74,7 @@ def test_an_unknown_option_is_refused(command: str, tmp_path: Path) -> None:
 ARGUMENTS = {  # the least that a command needs before it looks for the project
     "adopt": ["orders"], "apply": ["abc"], "get": ["churn", "customer_id=1"],
     "training-set": ["--labels", "labels.csv", "--service", "churn", "--out", "train.parquet"],
-    "stream": ["emit", "churn"], "transpile": ["churn", "--to", "flink"], "token": ["list"],
+    "stream": ["emit", "churn"], "transpile": ["churn", "--to", "flink"], "token": ["list"], "dev": ["status"],
 }
 
 

@@ -42,7 +42,8 @@ class Guarded(Served):
         project = Config(root=str(folder), project="flights", target="guarded", online_store=url)
         self.tokens = Tokens(project)
         self.text = {scope: self.tokens.create(scope, scope)[1] for scope in SCOPES}
-        super().__init__(url, "flights.guarded", config=msgspec.structs.replace(project, serve=Serve(require_tokens=True, allow_registration=True)))
+        serve = Serve(require_tokens=True, allow_registration=True)
+        super().__init__(url, "flights.guarded", config=msgspec.structs.replace(project, serve=serve))
         self.reload()
 
     def reload(self) -> None:
