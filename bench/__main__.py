@@ -1,11 +1,11 @@
-"""`python -m bench [NAME…]`: materialize, sync, training, serving, check. Without names, all of them."""
+"""`python -m bench [NAME…]`: materialize, sync, training, serving, check, conformance. Without names, all of them."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-NAMES = ("materialize", "sync", "training", "serving", "check")
+NAMES = ("materialize", "sync", "training", "serving", "check", "conformance")
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
         "{dbl} / {int}", "{dbl} + {int}", "{dbl} * {dec}", "{dbl} % {dbl}", "round({dbl}, {digits})", "round({dbl})",
         "trunc({dbl})", "coalesce({dbl}, {dbl})", "coalesce({dbl}, 0)", "nullif({dbl}, {dbl})", "greatest({dbl}, {dbl})",
         "least({dbl}, {dbl}, {int:leaf})", "case when {bool} then {dbl} else {dbl} end",
-        "case when {bool} then {dbl} else {dec:leaf} end", "{ext}", "pi()", "case when {dbl} = 0 then 0 else {dbl} end",
+        "case when {bool} then {dbl} else {dec:leaf} end", "pi()", "case when {dbl} = 0 then 0 else {dbl} end",
         "@round_half_up({dbl}, 2)", "@ratio({num}, {num})", "@plus_zero({dbl})",
         "floor({dbl} * cast(100 as double) + cast(0.5 as double)) / cast(100 as double)", "epoch({ts:leaf})", "{dbl} / {dbl}",
         "coalesce({dbl}, 1.5e0) - cast(2 as double) / nullif(cast(3 as double), 0)",

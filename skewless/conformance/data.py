@@ -139,7 +139,7 @@ def _late(rng: random.Random, rows: int, start: datetime, types: dict[str, Type]
         arrived += timedelta(milliseconds=rng.choice(TIED_MS))
         delay = rng.choice((0, 0, 1, 10_000, 59_999, 60_000, 60_001, 120_000, -1, -5_000, -5_001, -3_600_000))
         out.append((*_event(rng, number, arrived - timedelta(milliseconds=delay)), arrived))
-    watermark = f"LEAST(`ts`, `arrived_at`) - INTERVAL '{LATENESS_S}' SECOND"
+    watermark = f"LEAST(`ts`, `arrived_at`) - INTERVAL '{LATENESS_S}.001' SECOND"     # a session waits for a row at its very end
     return Table(types, out, "ts", watermark, {"arrived_at": "TIMESTAMP(3)"})
 
 

@@ -270,9 +270,9 @@ class Grammar:
         return out
 
     def _condition(self, source: Source) -> str:
-        if self.rng.random() < 0.5:
+        if "where" not in self.focus and self.rng.random() < 0.5:
             return ""
-        text = self._expressions(source).of("bool", 2)
+        text = self._expressions(source).of("bool", 0 if "where" in self.focus else 2)
         made = self.accepted(f"{source.head()}select 1 as one from {source.relation} where (", text, ")")
         return f" where ({made})" if made is not None else ""
 

@@ -16,7 +16,7 @@ from skewless.conformance.fuzz import WAYS, differences, run_ways, texts
 from skewless.conformance.grammar import Grammar, View
 from skewless.errors import SkewlessError
 from skewless.sql.rules import RULES
-from skewless.stream.lower import chains, expressions, outputs, overs, sources, times
+from skewless.stream.lower import chains, expressions, outputs, overs, queries, sources, times
 from skewless.stream.lower.printer import _HANDLERS, _NOTES
 
 TEXT_WAYS = tuple(way for way in WAYS if way != "flink x2")
@@ -118,13 +118,13 @@ MUTANTS: tuple[Mutant, ...] = (
            ((times, "_diff_flink", lambda _: lambda start, end, name: f"TIMESTAMPDIFF({name}, {start}, {end})"),),
            focus={"int": ("date_diff('day', {ts:leaf}, {ts:leaf})", "date_diff('hour', {ts:leaf}, {ts:leaf})")}),
     Mutant("float sum", "a sum of doubles depends on the order of addition", ((RULES, "agg.sum_float", _allowed),), OVER,
-           {"agg": ("sum({dbl:leaf}){over}",)}, True, "sum({dbl:leaf}){over}"),
+           {"agg": ("sum({dbl:leaf}){over}",), "frame": (" range between interval 1 day preceding and current row",)}, True, "sum({dbl:leaf}){over}"),
     Mutant("integer average", "Flink's average of integers is an integer",
            ((RULES, "agg.avg", _allowed), (_HANDLERS, exp.Avg, _called("AVG"))), {"group": 1},
            {"agg": ("avg({int:leaf}){over}",)}, True, "avg({int:leaf}){over}"),
     Mutant("decimal beside double", "Flink takes -0.0 for less than a decimal 0",
            ((expressions, "alike", lambda _: lambda p, *nodes: [p.operand(n) for n in nodes]),),
-           focus={"bool": ("{dbl:leaf} >= {dec:leaf}", "{dec:leaf} <= {ext:leaf}")}),
+           focus={"bool": ("{dbl:leaf} * cast(0 as double) >= x - x", "{dec:leaf} - w <= d * cast(0 as double)")}),
     Mutant("wide list", "Flink casts the items of IN to the type of its left side, and wraps them",
            ((_HANDLERS, exp.In, flink_text(r"^CAST\((.*?) AS \w+(\([^)]*\))?\) ((NOT )?IN)", r"\1 \3")),),
            focus={"bool": ("{nat:leaf} in ({int:leaf}, {int:leaf}, big)", "i in (big, {int:leaf})")}),
@@ -135,7 +135,7 @@ MUTANTS: tuple[Mutant, ...] = (
            ((chains, "_key", lambda _: lambda node: replace(overs.over_of(node), spec=None).key()),), OVER),
     Mutant("frame", "RANGE takes the peers of the current row, ROWS does not",
            ((overs, "_frame", flink_text("^RANGE BETWEEN UNBOUNDED", "ROWS BETWEEN UNBOUNDED")),), OVER,
-           {"frame": (" range between unbounded preceding and current row",)}),
+           {"frame": (" range between unbounded preceding and current row",), "agg": ("count(*){over}", "sum(o){over}")}),
     Mutant("peers", "a frame that ends before the current row leaves out its peers too",
            ((overs, "_peers", lambda _: lambda over, whole: overs._current_row),), OVER,
            {"frame": (" range between interval 1 hour preceding and interval '0.001' second preceding",),
@@ -147,6 +147,9 @@ MUTANTS: tuple[Mutant, ...] = (
            ((sources, "_session_rows",
              lambda rows: lambda p, window, source: re.sub(r" WHERE [^()]* IS NOT NULL", "", rows(p, window, source), count=1)),),
            {"window": 1}, {"windows": ("session",)}),
+    Mutant("session filter", "Flink's planner moves conditions before the session, which they cut",
+           ((queries, "_after_session", lambda _: lambda p, alias, texts: " AND ".join(texts)),),
+           {"window": 1}, {"windows": ("session",), "where": ()}),
     Mutant("as of", "the newest version wins, not the oldest",
            ((sources, "_as_of_rows", postgres_text(" DESC LIMIT 1", " LIMIT 1")),), {"asof": 1}),
     Mutant("text parts", "SPLIT_INDEX gives NULL past the end, the others an empty text",
@@ -198,7 +201,7 @@ def hunt(
     for mutant in mutants:
         changed = list(_remade(mutant, data, views) if mutant.remade else _changed(mutant, data, views))
         found[mutant.name].changed = len(changed)
-        tries += sorted(changed, key=lambda t: len(t.view.sql))[:each]
+        tries += changed[:each]
     for one, answers in zip(tries, run_ways(engines, data, [t.printed for t in tries], TEXT_WAYS), strict=True):
         known, wrong = found[one.mutant], list(differences(answers))
         known.run += 1

@@ -8,8 +8,9 @@ from typing import Any
 
 from skewless.types import Type
 
-# Flink takes a second row of the same instant for a late one when the watermark does not stay behind.
-WATERMARK_DELAY = "INTERVAL '0.001' SECOND"
+# Flink takes a second row of the same instant for a late one when the watermark does not stay a millisecond behind; and a session
+# ends before a row that follows at exactly the gap when it does not stay two behind.
+WATERMARK_DELAY = "INTERVAL '0.002' SECOND"
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class Table:
     UTC, list, None. The same object given again is not loaded again, so it must not be changed.
 
     `event_time` names the rowtime column of a stream: TIMESTAMP(3) in Flink, never NULL. `watermark` is a Flink expression;
-    by default the event time less a millisecond, which is right for rows in the order of their event times. `flink_types` gives
+    by default the event time less 2 ms, which is right for rows in the order of their event times. `flink_types` gives
     single columns another type in Flink, for example {"arrived_at": "TIMESTAMP(3)"} for one that the watermark reads.
     """
 
