@@ -20,10 +20,9 @@ def run(sizes: tuple[int, ...] = VIEWS) -> None:
     """Two tables: the fuzz run of each size, and the catalogue."""
     with DuckDB() as duckdb, Postgres() as postgres, Flink() as flink:
         engines = {"duckdb": duckdb, "postgres": postgres, "flink": flink}
-        flink.session       # its start is not part of the run
-        rows = []
+        rows, jvm = [], flink.session.jvm_pid       # its start is not part of the run
         for views in sizes:
-            with sample(f"fuzz, {views} views", pids=(flink.session.jvm_pid,)) as measured:
+            with sample(f"fuzz, {views} views", pids=(jvm,)) as measured:
                 report = fuzz(engines, seed=SEED, views=views)
             phases = {name: round(seconds, 1) for name, seconds in report.phases.items()}
             rows.append({
