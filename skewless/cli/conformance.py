@@ -14,6 +14,7 @@ from skewless.errors import EXIT_FOUND
 
 if TYPE_CHECKING:
     from skewless.conformance.engines import Engine
+    from skewless.conformance.fuzz import Report
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same run; default: another one each time.")]
@@ -48,7 +49,7 @@ def fuzz(
     with _engines() as engines:
         report = run(
             engines, seed=seed, views=views, rows=rows, both=both,
-            on_chunk=lambda r: say(f"{r.views} views, {r.values:,} values, {len(r.failures)} failures"),
+            on_chunk=_tell,
         )
         saved = save_failures(engines, report.failures, Path(cases))
     if as_json:
@@ -65,6 +66,15 @@ def fuzz(
             print(f"\n{path}: {case.note}\n{case.sql}")
     if report.failures:
         raise typer.Exit(EXIT_FOUND)
+
+
+def _tell(report: Report) -> None:
+    """The state of a run, and its failures of the last dataset: a run that is killed has named them."""
+    say(f"{report.views} views, {report.values:,} values, {len(report.failures)} failures")
+    last = max((f.seed for f in report.failures), default=0)
+    for failure in report.failures if last == report.last_seed else ():
+        if failure.seed == last:
+            say(f"dataset {failure.seed}, view {failure.view.number}, {failure.way}: {failure.what[:200]}")
 
 
 @app.command()

@@ -52,6 +52,7 @@ class Report:
     refused: Counter[str] = field(default_factory=Counter)
     fixed: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    last_seed: int = 0
 
     @property
     def views_per_minute(self) -> float:
@@ -129,6 +130,7 @@ def fuzz(
         made = [grammar.view() for _ in range(min(CHUNK, views - report.views))]
         report.phases["generate"] += time.monotonic() - begun
         _run(report, engines, data, made, ways)
+        report.last_seed = data.seed
         report.accepted += grammar.counts.accepted
         report.refused += grammar.counts.refused
         report.seconds = time.monotonic() - started
