@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.packed@1 6a9a6ed049e0';
+SET 'pipeline.name' = 'shop.dev.packed@1 124b97233507';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -28,7 +28,7 @@ CREATE TEMPORARY TABLE `skw_read_packed_landings` (
   `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
   `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
   `skw_event_time` AS COALESCE(CAST(`landed_at` AS TIMESTAMP(3)), CAST(`skw_record_time` AS TIMESTAMP(3))),
-  WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1' SECOND
+  WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.001' SECOND
 ) WITH (
   'connector' = 'kafka',
   'properties.bootstrap.servers' = 'broker:9092',

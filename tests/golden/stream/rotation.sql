@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.rotation@1 b134d36083fb';
+SET 'pipeline.name' = 'shop.dev.rotation@1 de97c29733f3';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -33,7 +33,7 @@ CREATE TEMPORARY TABLE `skw_read_landings` (
   `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
   `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
   `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END, CAST(`skw_record_time` AS TIMESTAMP(3))),
-  WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.5' SECOND
+  WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.501' SECOND
 ) WITH (
   'connector' = 'kafka',
   'properties.bootstrap.servers' = 'broker:9092',
