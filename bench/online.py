@@ -53,6 +53,12 @@ def registry(target: str) -> Registry:
 
 def encoded(target: str, of: View, first: int, count: int, seed: int) -> tuple[pa.Array, pa.Array]:
     """Keys and rows of `count` entities, of the last hour."""
+    made = table(of, first, count, seed)
+    return rows.encode_keys(f"bench.{target}", of, made), rows.encode_rows(of, made, time.time_ns() // 1000)
+
+
+def table(of: View, first: int, count: int, seed: int) -> pa.Table:
+    """The columns of `count` entities' rows, of the last hour."""
     dice = np.random.default_rng(seed)
     now_us = time.time_ns() // 1000
     at = pa.array(now_us - dice.integers(0, 3_600_000_000, count), pa.timestamp("us"))
@@ -67,8 +73,7 @@ def encoded(target: str, of: View, first: int, count: int, seed: int) -> tuple[p
             columns[feature.name] = pa.array([f"text_{n}" for n in dice.integers(0, 1000, count)])
         else:
             columns[feature.name] = pa.array(dice.random(count) < 0.5)
-    table = pa.table(columns)
-    return rows.encode_keys(f"bench.{target}", of, table), rows.encode_rows(of, table, now_us)
+    return pa.table(columns)
 
 
 def fill(port: int, target: str, entities: int = ENTITIES) -> None:

@@ -115,12 +115,11 @@ class OnlineStore:
         cursor = 0
         while True:
             with speaking(self.url):
-                cursor, keys = self.client.scan(cursor, match=pattern, count=count)
+                cursor, found = self.client.scan(cursor, match=pattern, count=count)
+                keys = [_bytes(key) for key in found]
+                # whole rows by one MGET cost a third of their heads by one GETRANGE each: a command weighs more than a row
                 if keys:
-                    pipe = self.client.pipeline(transaction=False)
-                    for key in keys:
-                        pipe.getrange(key, 0, HEADER_SIZE)
-                    yield [_bytes(key) for key in keys], [header or None for header in pipe.execute()]
+                    yield keys, [row and row[: HEADER_SIZE + 1] for row in self.read(keys)]
             if not cursor:
                 return
 
