@@ -92,10 +92,11 @@ def _winner(rows: list[tuple[int, str, Values]]) -> Known:
 class History(RuleBasedStateMachine):
     """A source that changes, runs over it, a stream beside it, and a reader of the feed that also hears the stream."""
 
-    @initialize(partition=st.sampled_from(["day", "month"]))
-    def start(self, partition: str) -> None:
+    @initialize(partition=st.sampled_from(["day", "month"]), delay=st.sampled_from([0, 6 * HOUR]))
+    def start(self, partition: str, delay: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lake"))
-        self.driver = Driver(self.folder, partition)
+        self.delay = delay
+        self.driver = Driver(self.folder, partition, delay_us=delay)
         self.oracle = Oracle()
         self.source: dict[Slot, Values] = {}
         self.states: dict[int, dict[Slot, Known]] = {}
@@ -149,7 +150,7 @@ class History(RuleBasedStateMachine):
             if entry.kind == "window":
                 self.oracle.window(entry.window_start_us, entry.window_end_us, entry.r_us, self.source)
         if not options:
-            assert self.driver.table.complete_through_us() == self.oracle.through() == self.now
+            assert self.driver.table.complete_through_us() == self.oracle.through() == self.now - self.delay
         self._remember()
 
     @rule(key=KEYS, hour=st.integers(-30, 30), a=NUMBER, x=REAL, as_batch=st.booleans())

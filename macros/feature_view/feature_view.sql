@@ -5,7 +5,8 @@
   {%- if not (config.get('contract') and config.get('contract').enforced) -%}
     {{ exceptions.raise_compiler_error("error[SK510]: " ~ model.name ~ " is a feature view without an enforced contract\n  hint: Add contract: {enforced: true} and a data_type for each column.") }}
   {%- endif -%}
-  {{ get_assert_columns_equivalent(compiled_code) }}
+  {%- set told = skewless.lake('describe', {'model': model}) -%}
+  {%- if not told.view.only -%}{{ get_assert_columns_equivalent(compiled_code) }}{%- endif -%}
 
   {%- if flags.EMPTY or flags.SAMPLE -%}
     {% do log('skewless: ' ~ model.name ~ ': the contract holds; --empty and --sample write nothing', info=true) %}
@@ -16,7 +17,6 @@
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-  {%- set told = skewless.lake('describe', {'model': model}) -%}
   {%- set asked = {
     'model': model, 'sql': compiled_code, 'statements': skewless.feature_view_statements(told.view), 'run_id': invocation_id,
     'start': invocation_args_dict.get('event_time_start') | string if invocation_args_dict.get('event_time_start') else var('skewless_start', none),

@@ -9,11 +9,11 @@ select *, event_timestamp < __skw_complete__ as __late from (__skw_pending__)
 create or replace temp table skw_visible as __skw_versions__
 {% endmacro %}
 
-{# Versions that were replaced before this run, and late rows, which counted at no time. #}
+{# Versions that were replaced before this run and are not stored as such yet, and late rows, which counted at no time. #}
 {% macro feature_view_gone(view) %}
 {%- set cells = view.columns | join(', ') ~ ', ingested_at' -%}
 create or replace temp table skw_gone as
-select {{ cells }}, superseded_at, {{ view.event_date }} as event_date from skw_visible where superseded_at is not null
+select {{ cells }}, superseded_at, {{ view.event_date }} as event_date from skw_visible where superseded_at is not null and __skw_unstored__
 union all
 select distinct {{ cells }}, ingested_at, {{ view.event_date }} from skw_pending where __late
 {% endmacro %}

@@ -46,7 +46,8 @@ def run(config: Config, view: View) -> list[SkewlessError]:
 
 def steps(run: Run) -> Generator[Step, Any, list[dict[str, Any]]]:
     """The statements of a canary, and what it found: a part a comparison, with the number of rows that changed and a sample."""
-    window = yield from _window(run)
+    only = run.view.stream is not None and run.view.stream.only
+    window = None if only else (yield from _window(run))
     if window is None:
         return [_part(run, "again", None, [], None)]
     yield from _compute(run, [window], "skw_first")

@@ -81,18 +81,22 @@ class Chunk:
         yield from self._guard(days, before)
         stamp = self.table.next_stamp()
         added, removed = yield from self._write(snapshot, fold, wanted, before, days, stamp)
-        entry = LedgerEntry(
-            kind=ledger.WINDOW, r_us=stamp, window_start_us=self.start, window_end_us=self.end, rows_in=rows_in,
-            rows_inserted=_sum(days, "i"), rows_corrected=_sum(days, "c"), rows_retracted=_sum(days, "r"),
-            definition_hash=run.request.definition_hash, run_id=run.request.run_id, feature_names=self.view.feature_names,
-            begin_us=self.begin if self.view.begin_us is None else None,
-            folded_since_us=min((d["oldest"] for d in days if d["k"]), default=None),
-            late_rows=sum(d.get("late", 0) for d in days),
-        )
+        entry = self._entry(days, stamp, rows_in)
         self.table.commit(entry, added=added, removed=removed)
         from skewless.warehouse.run import Totals
 
         return Totals(rows_in, entry.rows_inserted, entry.rows_corrected, entry.rows_retracted, 1)
+
+    def _entry(self, days: list[dict[str, Any]], stamp: int, rows_in: int) -> LedgerEntry:
+        request = self.run.request
+        return LedgerEntry(
+            kind=ledger.WINDOW, r_us=stamp, window_start_us=self.start, window_end_us=self.end, rows_in=rows_in,
+            rows_inserted=_sum(days, "i"), rows_corrected=_sum(days, "c"), rows_retracted=_sum(days, "r"),
+            definition_hash=request.definition_hash, run_id=request.run_id, feature_names=self.view.feature_names,
+            begin_us=self.begin if self.view.begin_us is None else None,
+            folded_since_us=min((d["oldest"] for d in days if d["k"]), default=None),
+            late_rows=sum(d.get("late", 0) for d in days),
+        )
 
     def _refuse_gap(self, snapshot: Snapshot) -> None:
         """A stream's rows count from complete_through on; a window ahead of it would write the same slots from two sides."""
@@ -129,7 +133,7 @@ class Chunk:
             f"union all select {self.cells} from skw_pending where not __late"
         )
         yield self.run._step("visible", fetch=False, versions=order.versions(candidates, self.view))
-        yield self.run._step("gone", fetch=False)
+        yield self.run._step("gone", fetch=False, unstored="true")
         moved = f"{self._streamed()} as __moved"
         return f"select {self.cells}, {moved} from skw_visible where {SUPERSEDED} is null"
 

@@ -66,9 +66,7 @@ def _changed(con: duckdb.DuckDBPyConnection, now: Snapshot, since: Position, act
     parts = [f"select {columns} from ({now.scan(touched)}) where {INGESTED} > {literal(_threshold(now, since))}"]
     flushed = [f for f in now.of("pending") if f.r_us > since.r_us]
     if flushed:
-        start = now.streams_count_from_us()
-        tail = f"({now.scan(now.of('current', lo_us=start))} union all {now.scan(now.of('pending'))})"
-        winners = order.winners(f"select * from {tail} where {EVENT} >= {literal(start)}", now.view)
+        winners = order.winners(now.contest(now.of("pending"))[1], now.view)
         parts.append(
             f"select {columns} from ({winners}) where ({quoted(slot(now.view))}) in "
             f"(select ({quoted(slot(now.view))}) from ({now.scan(flushed)}))"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 METADATA_KEY = "skewless"
-WINDOW, APPLIED, PENDING, COMPACT, CREATE = "window", "applied", "pending", "compact", "create"
+WINDOW, APPLIED, PENDING, FOLD, COMPACT, CREATE = "window", "applied", "pending", "fold", "compact", "create"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit did.
 
     `kind`: create (the empty table), window (a materialized window), applied (a definition was applied), pending (a stream's
-    flush), compact. `r_us` is the commit stamp, strictly increasing within a table.
+    flush), fold (what streamed into a view that no batch computes became its history), compact. `r_us` is the commit stamp, strictly increasing within a table.
     """
 
     kind: str

@@ -17,6 +17,7 @@ from skewless.errors import SkewlessError
 from skewless.registry.model import View
 from skewless.warehouse import columns, ledger, windows
 from skewless.warehouse.chunk import Chunk
+from skewless.warehouse.folding import Folding
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.ledger import Interval
 
@@ -62,7 +63,8 @@ class Totals:
 class Request:
     """What a run is asked to do. `sql` is the model with its window places open; `statements` are the rendered macros.
 
-    `resume`: windows that a run of the same `run_id` wrote are left alone.
+    `resume`: windows that a run of the same `run_id` wrote are left alone. `delay_us`: how long after an event the warehouse is
+    known to be complete, where a stream writes too.
     """
 
     view: View
@@ -97,10 +99,13 @@ class Run:
     def steps(self) -> Steps:
         """The statements of the whole run, and its totals at the end. Every window is a commit of its own.
 
-        Raises SK501-SK505, SK507, SK509, SK511; windows committed before stay committed.
+        No window ends after now - `delay_us`. A view that only streams has no windows: what streamed in is folded, in one
+        commit. Raises SK501-SK505, SK507, SK509, SK511; windows committed before stay committed.
         """
         self._lock.acquire()
         self._prepare()
+        if self.view.stream is not None and self.view.stream.only:
+            return (yield from Folding(self).steps())
         begin = ledger.begin_us(self.table.ledger(), self.view.begin_us)
         if begin is None:
             earliest = yield self._step("earliest", model=self._model(None))
@@ -133,7 +138,8 @@ class Run:
                 raise SkewlessError("SK509", "a window ends before it starts")
             found = windows.explicit(request.start_us, request.end_us, now=now)
             if not found:
-                self.notes.append(f"{self.view.ref}: nothing to compute, the window is empty or lies after now")
+                late = " - batch_delay" if request.delay_us else ""
+                self.notes.append(f"{self.view.ref}: nothing to compute, the window is empty or lies after now{late}")
         elif begin is None:
             found = []
         else:
@@ -201,6 +207,7 @@ def describe(view: View, partition: str) -> dict[str, Any]:
     declared = columns.declared(view)
     return {
         "ref": view.ref,
+        "only": view.stream is not None and view.stream.only,
         "join_keys": [columns.quote(k) for k in view.key_names],
         "slot": [columns.quote(n) for n in columns.slot(view)],
         "columns": [columns.quote(n) for n in columns.names(view)],
@@ -218,5 +225,4 @@ def request_of(node: dict[str, Any], view: View, **options: Any) -> Request:
         request = replace(request, chunk_us=clock.parse_duration(block["chunk"]))
     if block.get("retract_limit") is not None:
         request = replace(request, retract_limit=float(block["retract_limit"]))
-    delay = (block.get("stream") or {}).get("batch_delay")
-    return replace(request, delay_us=clock.parse_duration(delay)) if delay else request
+    return request if view.stream is None else replace(request, delay_us=view.stream.batch_delay_us)

@@ -35,6 +35,26 @@ class Snapshot:
         at = self.complete_through_us()
         return BEGIN_OF_TIME_US if at is None else at
 
+    def contest(
+        self, pending: list[LakeFile], *, lo_us: int | None = None, hi_us: int | None = None
+    ) -> tuple[int, str]:
+        """From which event time on the rows of these stream files count, and a select of all versions that law 2 has to order
+        from there on: stored rows and the streams'.
+
+        Without a batch (`only`) a stored version may be sent again after it was replaced, so superseded ones are among them.
+        """
+        oldest = [f.oldest_event_us for f in pending]
+        since = max([self.streams_count_from_us(), *([] if None in oldest else [min(o for o in oldest if o is not None)])])
+        states = ("current", "superseded") if self.streams_only else ("current",)
+        stored = self.of(*states, lo_us=lo_us if lo_us is not None else since, hi_us=hi_us)
+        both = f"{self.scan(stored)} union all {self.scan(pending)}"
+        return since, f"select * from ({both}) where {EVENT} >= {literal(since)}"
+
+    @property
+    def streams_only(self) -> bool:
+        """Whether no batch computes the view."""
+        return self.view.stream is not None and self.view.stream.only
+
     def of(self, *states: str, lo_us: int | None = None, hi_us: int | None = None) -> list[LakeFile]:
         """The files of these row states whose partition may hold event times within [lo, hi]."""
         return [f for f in self.files if f.row_state in states and f.holds(self.partition, lo_us, hi_us)]
@@ -56,15 +76,15 @@ class Snapshot:
         both = kind == "versions"
         none = f", cast(null as timestamp) as {SUPERSEDED}" if both else ""
         if pending:
-            since = literal(self.streams_count_from_us())
-            tail = f"select * from ({current} union all {self.scan(pending)}) where {EVENT} >= {since}"
+            since, tail = self.contest(pending, lo_us=lo_us, hi_us=hi_us)
             rows = order.versions(tail, self.view) if both else order.winners(tail, self.view)
-            sql = f"select *{none} from ({current}) where {EVENT} < {since} union all {rows}"
+            sql = f"select *{none} from ({current}) where {EVENT} < {literal(since)} union all {rows}"
         else:
             sql = f"select *{none} from ({current})" if both else current
         if both:
             gone = self.scan(self.of("superseded", lo_us=lo_us, hi_us=hi_us), superseded=True)
             sql += f" union all select * from ({gone}) where {SUPERSEDED} > {INGESTED}"
+            sql += f" and {EVENT} < {literal(since)}" if pending and self.streams_only else ""
         columns = quoted([*names(self.view), INGESTED, *([SUPERSEDED] if both else [])])
         bounds = [f"{EVENT} >= {literal(lo_us)}"] if lo_us is not None else []
         bounds += [f"{EVENT} <= {literal(hi_us)}"] if hi_us is not None else []
