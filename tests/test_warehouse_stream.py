@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -166,9 +167,9 @@ TestOnlyStreamed.settings = settings(
 
 def test_dbt_only_folds_a_view_without_events(tmp_path: Path) -> None:
     """Its source is not in the warehouse: neither the contract's check nor a run asks for it."""
-    project = Project(tmp_path / "p", block=", stream: {enabled: true, only: true}")
-    project.model("events", "select k, seen as event_timestamp, a, x from nowhere.events where {{ skewless.input_window('seen') }}\n",
-                  block=", stream: {enabled: true, only: true}")
+    project = Project(tmp_path / "p")
+    sql = "select k, seen as event_timestamp, a, x from nowhere.events where {{ skewless.input_window('seen') }}\n"
+    project.model("events", sql, block=", stream: {enabled: true, only: true}")
     assert project.run().ok
     table = project.table(streamed=True, stream=Streaming(only=True))
     types = (pa.string(), pa.timestamp("us"), pa.int64(), pa.float64(), pa.timestamp("us"))
@@ -183,3 +184,40 @@ def test_dbt_only_folds_a_view_without_events(tmp_path: Path) -> None:
         assert canary.run(project.config, table.view) == []
     finally:
         del os.environ["SKEWLESS_CLOCK"]
+
+
+LATENESS = {"one": ("1s", 1_000_000), "half": ("1500ms", 1_500_000), "long": ("2m", 120_000_000)}
+SOURCES = "sources:\n  - name: town\n    tables:\n" + "".join(f"""      - name: {name}
+        config:
+          meta:
+            external_location: "{{{{ env_var('SKEWLESS_PROJECT_DIR') }}}}/{name}.parquet"
+            skewless: {{stream: {{topic: events, event_timestamp: seen, arrived_at: got, lateness: {lateness}}}}}
+        columns: [{{name: k, data_type: varchar}}, {{name: seen, data_type: timestamp}}, {{name: got, data_type: timestamp}}]
+""" for name, (lateness, _) in LATENESS.items()) + """  - name: elsewhere
+    tables: [{name: one, schema: other}, {name: planes}]
+"""
+
+
+def test_the_batch_drops_what_the_stream_drops(tmp_path: Path) -> None:
+    """arrived_at - lateness < event_timestamp <= arrived_at + 5 s, at both bounds, and NULLs. No stream: refused."""
+    project = Project(tmp_path / "p")
+    project.write("models/sources.yml", SOURCES)
+    for name, (_, us) in LATENESS.items():
+        source = f"source('town', '{name}')"
+        project.model(f"of_{name}", "select e.k, e.seen as event_timestamp, cast(1 as bigint) as a, cast(1 as double) as x\n"
+                      f"from {{{{ {source} }}}} as e\n"
+                      f"where {{{{ skewless.on_time({source}, 'e') }}}} and {{{{ skewless.input_window('e.seen') }}}}\n")
+        got = AT - DAY_US
+        offsets = {"late": -us, "last": -us + 1000, "same": 0, "early": 5_000_000, "future": 5_001_000, "2100": 74 * 365 * DAY_US}
+        rows = [(k, got + off, got) for k, off in offsets.items()] + [("untimed", None, got), ("unarrived", got, None)]
+        at = pa.timestamp("us")
+        columns = zip(("k", "seen", "got"), (pa.string(), at, at), zip(*rows, strict=True), strict=True)
+        pq.write_table(pa.table({n: pa.array(v, t) for n, t, v in columns}), project.root / f"{name}.parquet")
+    for name in ("one", "planes"):
+        source = f"source('elsewhere', '{name}')"
+        project.model(f"no_{name}", f"select * from {{{{ {source} }}}} where {{{{ skewless.on_time({source}) }}}}\n")
+    done = project.run("--exclude", "events")
+    assert sum("error[SK139]" in message for _, message in done.failures()) == 2 == len(done.failures()), done.lines
+    for name in LATENESS:
+        table = LakeTable(project.config.lake_root, view(name=f"of_{name}", storage=f"of_{name}"))
+        assert {row[0] for row in current(table)} == {"last", "same", "early"}

@@ -11,6 +11,7 @@ from skewless.registry.finding import Finding, did_you_mean
 from skewless.registry.inputs import Inputs, meta_of
 from skewless.registry.model import Streaming, StreamSource
 from skewless.registry.report import Report, source_of
+from skewless.sql.lateness import compares
 from skewless.types import Type, from_sql
 
 SOURCE_KEYS = ("topic", "format", "event_timestamp", "arrived_at", "lateness", "idle_timeout")
@@ -62,8 +63,21 @@ def read_view_stream(
             fact = f'"{source.name}" keeps no arrival time, so rows that are too late for the stream count in the warehouse'
             hint = "Keep each event's broker time in the warehouse's copy, as arrived_at of the source's stream."
             report.meta("SK138", fact, "stream", level="warning", hint=hint)
+        elif not _drops_late(manifest, node, source, inputs):
+            fact = f'rows of "{source.name}" that are too late for the stream count in the batch'
+            table = manifest["sources"][source.unique_id]
+            relation = f"source('{table['source_name']}', '{table['name']}')"
+            hint = f"Add to the where of what reads it: {{{{ skewless.on_time({relation}) }}}}"
+            report.meta("SK139", fact, "stream", level="warning", hint=hint)
     default = Streaming()
     return Streaming(only=only, batch_delay_us=default.batch_delay_us if delay is None else delay, sources=sources)
+
+
+def _drops_late(manifest: dict[str, Any], node: dict[str, Any], source: StreamSource, inputs: Inputs) -> bool:
+    """Whether every model of the view that reads the source compares its event time with its arrival."""
+    readers = [n for n in (node, *inputs.lowered(node)) if source.unique_id in ((n.get("depends_on") or {}).get("nodes") or [])]
+    texts = [n.get("compiled_code") or "" for n in readers]
+    return all(not sql or compares(sql, inputs.dialect, source.event_timestamp, source.arrived_at) for sql in texts)
 
 
 def _sources(
