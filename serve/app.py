@@ -34,6 +34,7 @@ class Application(Starlette):
     """Starlette, with the lookups in front of its router. `state.live` and `state.hooks` are for whoever serves other routes."""
 
     entry: Entry | None = None          # takes HTTP once the application has started
+    direct: Hot | None = None           # set where a connection may ask for lookups without ASGI
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.entry is not None and scope["type"] == "http":
@@ -101,9 +102,10 @@ def lifespan(config: Config, connect: Connect) -> Callable[[Any], Any]:
             async with attached(config, live, app.state, app.others) as front:
                 hot = app.state.hot = Hot(front, live, app.state.hooks)
                 app.entry = AccessLog(hot) if config.serve.access_log else hot
+                app.direct = hot if hot.ask is not None and not config.serve.access_log else None
                 yield
         finally:
-            app.entry = None
+            app.entry = app.direct = None
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await store.aclose()

@@ -39,6 +39,7 @@ async def attached(config: Config, live: Live, state: State, others: App) -> Asy
         watches.append(gate.watch(live.store, config.namespace))
     metrics = state.metrics = Metrics(live)
     hooks.observe = hooks.observe or metrics.tally.observe
+    hooks.timed = hooks.timed or metrics.reads.add
     live.store.read = metrics.timed(live.store.read)        # type: ignore[assignment]
     watches.append(metrics.keep())
     cache = state.cache = Cache()

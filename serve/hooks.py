@@ -37,6 +37,7 @@ class Seen(NamedTuple):
     plan: Plan | None
     rows: Sequence[bytes | None] | None
     code: str                       # of the refusal, else empty
+    at_us: int = 0                  # the instant of the answer
 
 
 class Reads(Protocol):
@@ -63,9 +64,13 @@ class Misses(Protocol):
 
 @dataclass
 class Hooks:
-    """`authorise(scope)` raises a SkewlessError for a request that may not read; `observe(seen)` must not raise."""
+    """`authorise(scope)` raises a SkewlessError for a request that may not read; `observe(seen)` must not raise.
+
+    `authorise` looks at the scope's method and headers only. `timed(seconds)` hears of reads of the store, one in a few.
+    """
 
     authorise: Callable[[Scope], None] | None = None
     observe: Callable[[Seen], None] | None = None
     reads: Reads | None = None
     misses: Misses | None = None
+    timed: Callable[[float], None] | None = None

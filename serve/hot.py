@@ -32,15 +32,17 @@ Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 VIEW_HEAD, VIEW_TAIL = "/feature-views/", "/online-features"
 JSON_TYPE = (b"content-type", b"application/json")
+NAMES_MAX = 10_000
+Keys = list[bytes | None]
 
 
 class Answered:
     """What one request came to: the body, and what the reply's headers and the hooks want to know of it."""
 
-    __slots__ = ("body", "plan", "rows", "registry")
+    __slots__ = ("body", "plan", "rows", "registry", "at_us")
 
-    def __init__(self, body: bytes, plan: Plan, rows: Sequence[bytes | None], lookups: Lookups) -> None:
-        self.body, self.plan, self.rows, self.registry = body, plan, rows, lookups.registry
+    def __init__(self, body: bytes, plan: Plan, rows: Sequence[bytes | None], lookups: Lookups, at_us: int) -> None:
+        self.body, self.plan, self.rows, self.registry, self.at_us = body, plan, rows, lookups.registry, at_us
 
 
 class Hot:
@@ -48,6 +50,8 @@ class Hot:
 
     def __init__(self, app: Application, live: Live, hooks: Hooks) -> None:
         self.app, self.live, self.hooks = app, live, hooks
+        self.in_flight = self.turn = 0
+        self.ask = getattr(live.store, "ask", None)     # where the store has it, lookups may go the short way (serve/direct.py)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -65,26 +69,34 @@ class Hot:
 
     async def _run(self, route: str, handler: Any, scope: Scope, receive: Receive, send: Send) -> None:
         started, hooks = time.perf_counter(), self.hooks
-        plan, rows, code, status = None, None, "", 200
+        plan, rows, at_us = None, None, 0
+        self.in_flight += 1
         try:
             if hooks.authorise is not None:
                 hooks.authorise(scope)
             asked = await handler(scope, receive)
             answered = await self._answer(asked)
-            plan, rows = answered.plan, answered.rows
+            plan, rows, at_us = answered.plan, answered.rows, answered.at_us
             await reply(send, answered)
         except requests.Gone:
             return
         except SkewlessError as error:
-            code, refusal = error.code, problem(error)
-            status = refusal.status_code
-            await refusal(scope, receive, send)
+            return await self.refuse(route, error, started, scope, receive, send)
         except Exception as error:
             log.exception("a lookup crashed")
-            code, status = "SK900", 500
-            await problem(SkewlessError("SK900", type(error).__name__))(scope, receive, send)
+            return await self.refuse(route, SkewlessError("SK900", type(error).__name__), started, scope, receive, send)
+        finally:
+            self.in_flight -= 1
         if hooks.observe is not None:
-            hooks.observe(Seen(route, status, time.perf_counter() - started, plan, rows, code))
+            hooks.observe(Seen(route, 200, time.perf_counter() - started, plan, rows, "", at_us))
+
+    async def refuse(self, route: str, error: SkewlessError, started: float, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a lookup with a problem. `started` is its time by perf_counter."""
+        refusal = problem(error)
+        await refusal(scope, receive, send)
+        if self.hooks.observe is not None:
+            seconds = time.perf_counter() - started
+            self.hooks.observe(Seen(route, refusal.status_code, seconds, None, None, error.code))
 
     async def _answer(self, asked: Callable[[Lookups], Awaitable[Answered]]) -> Answered:
         lookups = self.live.current()
@@ -102,8 +114,8 @@ class Hot:
         async def answer(lookups: Lookups) -> Answered:
             shape = shape_of(lookups, wanted)
             plan = shape.plan
-            found = await self.read(plan, plan.keys(wanted.entities), (wanted.entities,))
-            return Answered(shape.one(found.rows, now_us(), b"", found.sources), plan, found.rows, lookups)
+            found, at_us = await self.read(plan, plan.keys(wanted.entities), (wanted.entities,)), now_us()
+            return Answered(shape.one(found.rows, at_us, b"", found.sources), plan, found.rows, lookups, at_us)
 
         return answer
 
@@ -115,8 +127,8 @@ class Hot:
         async def answer(lookups: Lookups) -> Answered:
             shape = shape_of(lookups, wanted)
             requests.check_batch(len(entities), shape.width)
-            found = await self.read(shape.plan, batch_keys(shape.plan, entities), entities)
-            return Answered(shape.many(found.rows, now_us(), found.sources), shape.plan, found.rows, lookups)
+            found, at_us = await self.read(shape.plan, batch_keys(shape.plan, entities), entities), now_us()
+            return Answered(shape.many(found.rows, at_us, found.sources), shape.plan, found.rows, lookups, at_us)
 
         return answer
 
@@ -125,18 +137,13 @@ class Hot:
         name, query = scope["path"][len(VIEW_HEAD) : -len(VIEW_TAIL)], scope["query_string"]
 
         async def answer(lookups: Lookups) -> Answered:
-            view = find_view(lookups.registry, name)
-            asked = requests.parse_query(query, view.key_names)
-            plan = lookups.view(view.name, view.version, asked.features)
-            keys = plan.keys(asked.entities)
-            entity = entity_json(view, plan.typed(asked.entities), asked.int64_as_string)
-            found = await self.read(plan, keys, (asked.entities,))
-            shape = compiled(plan, asked.compact, asked.int64_as_string)
-            return Answered(shape.one(found.rows, now_us(), entity, found.sources), plan, found.rows, lookups)
+            shape, keys, entity, entities = view_request(lookups, name, query)
+            found, at_us = await self.read(shape.plan, keys, (entities,)), now_us()
+            return Answered(shape.one(found.rows, at_us, entity, found.sources), shape.plan, found.rows, lookups, at_us)
 
         return answer
 
-    async def read(self, plan: Plan, keys: list[bytes | None], entities: Sequence[Mapping[str, Any]]) -> Found:
+    async def read(self, plan: Plan, keys: Keys, entities: Sequence[Mapping[str, Any]]) -> Found:
         """The rows of the keys, in order; None for None. Raises SK453, SK455."""
         hooks, store = self.hooks, self.live.store
         if hooks.reads is not None:
@@ -165,9 +172,23 @@ def shape_of(lookups: Lookups, wanted: requests.Wanted) -> Reply:
     return compiled(plan, wanted.format == "compact", wanted.int64_as_string)
 
 
-def batch_keys(plan: Plan, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+def view_request(lookups: Lookups, name: str, query: bytes) -> tuple[Reply, Keys, bytes, Mapping[str, str]]:
+    """What a GET asks for: the compiled reply, its keys, the JSON of `entity_id`, the join keys. Raises SK3xx, SK4xx."""
+    view = lookups.compiled.get(name)
+    if view is None:
+        view = find_view(lookups.registry, name)
+        if len(lookups.compiled) < NAMES_MAX:
+            lookups.compiled[name] = view
+    asked = requests.parse_query(query, view.key_names)
+    plan = lookups.view(view.name, view.version, asked.features)
+    keys = plan.keys(asked.entities)
+    entity = entity_json(view, plan.typed(asked.entities), asked.int64_as_string)
+    return compiled(plan, asked.compact, asked.int64_as_string), keys, entity, asked.entities
+
+
+def batch_keys(plan: Plan, entities: Sequence[Mapping[str, Any]]) -> Keys:
     """One key per entity and view, by entity. Errors name the entity's index."""
-    out: list[bytes | None] = []
+    out: Keys = []
     for index, one in enumerate(entities):
         try:
             out += plan.keys(one)

@@ -19,13 +19,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 
 from skewless import __version__
+from skewless.serve.direct import SAMPLED
 from skewless.serve.live import Live
 from skewless.serve.tally import AGES_S, RESULTS, SECONDS, Spread, Tally
 
 log = logging.getLogger("skewless.serve")
 FLUSH_S = 1.0
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-SAMPLED = 16                    # one in so many reads of Redis is timed
 
 
 class BulkHistogram(Histogram):

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import hiredis
 
+from skewless.clock import now_us
 from skewless.errors import SkewlessError
 
 Loop = asyncio.AbstractEventLoop
@@ -20,34 +21,62 @@ NOTHING = object()
 
 
 class Waiting:
-    """A request of one or several commands: who waits, until when (loop time), and the replies so far."""
+    """A request of one or several commands: until when it waits (loop time), the replies so far. Ends once: `come` or `lost`."""
 
-    __slots__ = ("future", "deadline", "left", "parts", "size")
+    __slots__ = ("deadline", "left", "parts", "size", "ended")
 
-    def __init__(self, future: asyncio.Future[Any], deadline: float, commands: int, size: int) -> None:
-        self.future, self.deadline, self.left, self.size = future, deadline, commands, size
-        self.parts: list[Any] | None = [] if commands > 1 else None
+    def __init__(self) -> None:
+        self.ended = False
+        self.parts: list[Any] | None = None
 
-    def put(self, reply: Any) -> bool:
-        """Takes one reply; true when it was the last. Replies of several commands are lists and are joined."""
+    def asked(self, deadline: float, commands: int, size: int) -> None:
+        """It is on its way: so many commands, for `size` keys together."""
+        self.deadline, self.left, self.size = deadline, commands, size
+
+    def come(self, reply: Any, at_us: int) -> None:
+        """The reply; the lists of several commands are joined. `at_us` is an instant after the store gave it. Must not raise."""
+        raise NotImplementedError
+
+    def lost(self, error: SkewlessError) -> None:
+        """There will be no reply: SK453. Must not raise."""
+        raise NotImplementedError
+
+    def put(self, reply: Any, at_us: int) -> bool:
+        """Takes one reply; true when it was the last."""
         self.left -= 1
-        if self.parts is not None:
-            if isinstance(reply, list):
-                self.parts += reply
+        if not self.ended:
+            if isinstance(reply, Exception):
+                self.fail(f"It answered {str(reply).split(' ', 1)[0][:40]}.")
+            elif self.left:
+                self.parts = reply if self.parts is None else self.parts + reply
             else:
-                self._end(error=reply)
-            reply = self.parts
-        if self.left == 0 and not self.future.done():
-            self._end(error=reply) if isinstance(reply, Exception) else self.future.set_result(reply)
+                self.ended = True
+                self.come(reply if self.parts is None else self.parts + reply, at_us)
         return self.left == 0
 
     def fail(self, why: str) -> None:
         """The caller gets SK453."""
-        if not self.future.done():
-            self.future.set_exception(unanswered(why))
+        if not self.ended:
+            self.ended = True
+            self.lost(unanswered(why))
 
-    def _end(self, error: Any) -> None:
-        self.fail(f"It answered {str(error).split(' ', 1)[0][:40]}.")
+
+class Promise(Waiting):
+    """Somebody awaits the reply."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[Any]) -> None:
+        super().__init__()
+        self.future = future
+
+    def come(self, reply: Any, at_us: int) -> None:
+        if not self.future.done():
+            self.future.set_result(reply)
+
+    def lost(self, error: SkewlessError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Connection(asyncio.Protocol):
@@ -77,13 +106,14 @@ class Connection(asyncio.Protocol):
         reader, waiting = self._reader, self.waiting
         try:
             reader.feed(data)
+            at_us = now_us()
             while (reply := reader.gets()) is not NOTHING:
                 if isinstance(reply, hiredis.PushNotification):
                     continue
                 if not waiting:
                     return self.drop("It answered what nobody asked.")
                 oldest = waiting[0]
-                if oldest.put(reply):
+                if oldest.put(reply, at_us):
                     waiting.popleft()
                     self._freed(oldest.size)
         except hiredis.ProtocolError:

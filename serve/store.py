@@ -21,7 +21,7 @@ import hiredis
 
 from skewless.config import Config
 from skewless.errors import SkewlessError
-from skewless.serve.resp import Connection, Waiting, unanswered
+from skewless.serve.resp import Connection, Promise, Waiting, unanswered
 
 pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 log = logging.getLogger("skewless.serve")
@@ -95,29 +95,37 @@ class RespStore:
             self._timer.cancel()
 
     def read(self, keys: Sequence[bytes]) -> Awaitable[Rows]:
-        if len(keys) <= MGET_KEYS_MAX:
-            return self._ask(pack((b"MGET", *keys)), 1, len(keys))
-        parts = [keys[at : at + MGET_KEYS_MAX] for at in range(0, len(keys), MGET_KEYS_MAX)]
-        return self._ask(b"".join([pack((b"MGET", *part)) for part in parts]), len(parts), len(keys))
+        promise = Promise(self._loop.create_future())
+        self.ask(keys, promise)
+        return promise.future
 
     def call(self, *words: Any) -> Awaitable[Any]:
-        return self._ask(pack(words), 1, 1)
+        promise = Promise(self._loop.create_future())
+        self._send(pack(words), promise, 1, 1)
+        return promise.future
 
-    def _ask(self, data: bytes, commands: int, size: int) -> asyncio.Future[Any]:
+    def ask(self, keys: Sequence[bytes], waiting: Waiting) -> None:
+        """`read` without a future: `waiting` hears of the rows, or that there are none. Raises SK453, SK455 when it will not."""
+        if len(keys) <= MGET_KEYS_MAX:
+            self._send(pack((b"MGET", *keys)), waiting, 1, len(keys))
+        else:
+            parts = [keys[at : at + MGET_KEYS_MAX] for at in range(0, len(keys), MGET_KEYS_MAX)]
+            self._send(b"".join([pack((b"MGET", *part)) for part in parts]), waiting, len(parts), len(keys))
+
+    def _send(self, data: bytes, waiting: Waiting, commands: int, size: int) -> None:
         if self.down:
             raise unanswered(self.down)
         if self.keys_waiting + size > self.keys_waiting_max and self.keys_waiting:
             raise SkewlessError("SK455", "too many lookups are in flight", hint="Ask again in a moment, or add servers.")
-        future = self._loop.create_future()
         deadline = self._loop.time() + self.deadline_s
+        waiting.asked(deadline, commands, size)
         self.keys_waiting += size
-        self._queue.append((data, Waiting(future, deadline, commands, size)))
+        self._queue.append((data, waiting))
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._overdue)
-        return future
 
     def _flush(self) -> None:
         """Everything asked for since the last tick, in one write."""
@@ -240,9 +248,10 @@ async def _log_in(loop: asyncio.AbstractEventLoop, connection: Connection, addre
 
 
 def _one(loop: asyncio.AbstractEventLoop, connection: Connection, words: tuple[str, ...]) -> Awaitable[Any]:
-    future = loop.create_future()
-    connection.send(pack(words), [Waiting(future, 0.0, 1, 0)])
-    return future
+    promise = Promise(loop.create_future())
+    promise.asked(0.0, 1, 0)
+    connection.send(pack(words), [promise])
+    return promise.future
 
 
 def address_of(url: str) -> Address:

@@ -236,6 +236,7 @@ class Lookups:
         self.registry, self.namespace, self.snapshot_id = registry, namespace, snapshot_id
         self._known_keys = frozenset(k.name for v in registry.views for k in v.join_keys)
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self.compiled: dict[Any, Any] = {}                          # for whoever answers requests
         self._bytes = 0
 
     def service(self, name: str) -> Plan:

@@ -1,7 +1,9 @@
-"""Every path gives the same bytes: our own connection, redis-py, and an implementation that makes each reply value by value."""
+"""Every path gives the same bytes: the short way over a socket, the application over our own connection, over redis-py, and an
+implementation that makes each reply value by value."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 from collections.abc import Iterator
@@ -15,8 +17,10 @@ import msgspec
 import orjson
 import pytest
 import redis.asyncio
+import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
 from skewless import rows
 from skewless.clock import format_instant
@@ -25,11 +29,21 @@ from skewless.registry import snapshot
 from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, View, select
 from skewless.rows.values import json_encoder
 from skewless.serve import create_app
+from skewless.serve.protocol import Protocol
 from skewless.serve.topology import RedisPyStore
 from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, valkey, view, worlds
 
 __all__ = ["valkey"]
 WEEK_US = 7 * 24 * HOUR_US
+
+
+async def listen(app: Any) -> asyncio.Server:
+    """The application behind the server's own protocol, on a free port."""
+    config = uvicorn.Config(app, http=Protocol, ws="none", lifespan="off", log_level="warning")
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"Wed, 01 Jan 2014 12:00:00 GMT")]
+    return await asyncio.get_running_loop().create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +58,12 @@ def module_paths(valkey: str) -> Iterator[tuple[Served, httpx.AsyncClient]]:
     served.runner.run(life.__aenter__())
     served.other = other                                    # type: ignore[attr-defined]
     client = httpx.AsyncClient(transport=httpx.ASGITransport(other, raise_app_exceptions=False), base_url="http://other")
+    listening = served.runner.run(listen(served.app))
+    served.port = listening.sockets[0].getsockname()[1]     # type: ignore[attr-defined]
+    served.wire = httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}")     # type: ignore[attr-defined]
     yield served, client
+    served.runner.run(served.wire.aclose())                 # type: ignore[attr-defined]
+    listening.close()
     served.runner.run(client.aclose())
     served.runner.run(life.__aexit__(None, None, None))
     served.close()
@@ -63,13 +82,16 @@ def publish(paths: tuple[Served, httpx.AsyncClient], registry: Registry) -> None
 
 
 def both(paths: tuple[Served, httpx.AsyncClient], method: str, path: str, **options: Any) -> httpx.Response:
-    """The reply, after a look that both stores gave the same."""
+    """The reply, after a look that both stores, and a connection, gave the same."""
     served, client = paths
     first = served.call(method, path, **options)
     second = served.runner.run(client.request(method, path, **options))
-    for reply in (first, second):
+    third = served.runner.run(served.wire.request(method, path, **options))     # type: ignore[attr-defined]
+    assert third.headers.pop("date")
+    for reply in (first, second, third):
         reply.headers.pop("x-request-id", None)
     assert (first.status_code, first.content, first.headers) == (second.status_code, second.content, second.headers)
+    assert (first.status_code, first.content, first.headers.raw) == (third.status_code, third.content, third.headers.raw)
     return first
 
 
@@ -240,6 +262,77 @@ def test_every_path_gives_the_same_bytes(paths: Any, world: Any, more: Any, form
         whole = (FeatureRef(view=v.name),)
         same(lambda v=v, w=whole: body_one(answer(registry, there, w, entities, form), form, entity_text(v, entities, form)),
              both(paths, "GET", f"/feature-views/{v.name}/online-features", params=texts))
+
+
+def test_the_short_way_is_taken(paths: Any) -> None:
+    """What is plain never reaches the application; what is not does, and gets its answer there."""
+    served = paths[0]
+    v, old = view("v", CARRIER, NUMBERS, missing="error"), view("old", CARRIER, NUMBERS, deprecated_at_us=NOW_US)
+    publish(paths, registry_of(v, old))
+    served.put(v, ("UA",), encode(v, [3, None], NOW_US))
+    hot, passed = served.app.direct, []
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope["path"])
+        await hot(scope, receive, send)
+
+    def short(method: str, path: str, **options: Any) -> tuple[int, int]:
+        """The status, and how many requests the application got."""
+        reply = served.runner.run(served.wire.request(method, path, **options))
+        seen = len(passed)
+        passed.clear()
+        return reply.status_code, seen
+
+    served.app.entry = counting
+    try:
+        plain = {"features": ["v"], "entities": {"carrier": "UA"}}
+        assert short("POST", "/online-features", json=plain) == (200, 0)
+        assert short("POST", "/online-features/batch", json={**plain, "entities": [plain["entities"]] * 400}) == (200, 0)
+        assert short("GET", "/feature-views/v/online-features?entity_id=UA&format=compact") == (200, 0)
+        assert short("POST", "/online-features?", json=plain) == (200, 1)
+        assert short("POST", "/online-features", json=plain, headers={"Connection": "close"}) == (200, 1)
+        assert short("POST", "/online-features", json={**plain, "entities": {"carrier": None}}) == (422, 1)
+        assert short("POST", "/online-features", json={**plain, "entities": {"carrier": "XX"}}) == (422, 0)
+        assert short("POST", "/online-features", json={**plain, "features": ["old"]}) == (200, 1)
+        assert short("POST", "/online-features", content=b"[") == (400, 1)
+        assert short("POST", "/online-features", content=b" " * (2 * 1024 * 1024 + 1)) == (413, 1)
+    finally:
+        served.app.entry = hot
+    assert hot.in_flight == 0
+
+
+def test_requests_that_come_at_once_are_answered_in_order(paths: Any) -> None:
+    served = paths[0]
+    v = view("v", CARRIER, NUMBERS)
+    publish(paths, registry_of(v))
+    for n in range(9):
+        served.put(v, (f"c{n}",), encode(v, [n, None], NOW_US))
+    head = b"GET /feature-views/v/online-features?entity_id=c%d HTTP/1.1\r\nHost: x\r\n"
+    asked = b"\r\n".join(head % n for n in range(9)) + b"Connection: close\r\n\r\n"
+
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(asked)
+        return await asyncio.wait_for(reader.read(), 10)
+
+    replies = served.runner.run(ask()).split(b"HTTP/1.1 ")[1:]
+    assert [json.loads(r.split(b"\r\n\r\n")[1])["entity_id"] for r in replies] == [f"c{n}" for n in range(9)]
+
+
+def test_a_client_that_hangs_up_leaves_nothing_behind(paths: Any) -> None:
+    served = paths[0]
+    publish(paths, registry_of(view("v", CARRIER, NUMBERS)))
+
+    async def leave() -> None:
+        for _ in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(b"GET /feature-views/v/online-features?entity_id=UA HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.transport.abort()
+        await asyncio.sleep(0.2)
+
+    served.runner.run(leave())
+    assert served.app.direct.in_flight == 0
+    assert served.runner.run(served.wire.get("/feature-views/v/online-features?entity_id=UA")).status_code == 200
 
 
 def same(expected: Any, reply: httpx.Response) -> None:
