@@ -41,6 +41,20 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     properties: dict[str, str] = {}
 
 
+class Flink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where streams run: `gateway` is the URL of a SQL Gateway, "" for that of `skewless dev up`; `jobmanager` the URL of the
+    JobManager's REST, "" for what the gateway says of it. `flink: local` stands for {local: true}: in a process of our own.
+
+    `checkpoints` and `savepoints` are URIs of folders that the cluster writes; "" for the cluster's own settings.
+    """
+
+    gateway: str = ""
+    jobmanager: str = ""
+    checkpoints: str = ""
+    savepoints: str = ""
+    local: bool = False
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one project. `root` is the absolute folder of skewless.yml; `target` the dbt target in force."""
 
@@ -53,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     profiles_dir: str = ""                  # default: the project's own folder if it holds profiles.yml
     serve: Serve = Serve()
     kafka: Kafka = Kafka()
+    flink: Flink = Flink()
 
     @property
     def state(self) -> Path:
@@ -102,6 +117,8 @@ def read_config(start: str | Path | None = None, *, target: str | None = None) -
         raise SkewlessError("SK101", f"{FILE_NAME} does not parse", detail=f"{path}: {error}") from None
     if not isinstance(raw, dict):
         raise SkewlessError("SK101", f"{FILE_NAME} is not a mapping", detail=str(path))
+    if raw.get("flink") == "local":
+        raw["flink"] = {"local": True}
     _override(raw)
     raw["root"] = str(root)
     if target:
@@ -113,7 +130,7 @@ def read_config(start: str | Path | None = None, *, target: str | None = None) -
         raise SkewlessError("SK101", f"{FILE_NAME}: {error}", detail=str(path), hint=f"Keys: {keys}.") from None
 
 
-_NESTED: dict[str, Any] = {"serve": Serve, "kafka": Kafka}
+_NESTED: dict[str, Any] = {"serve": Serve, "kafka": Kafka, "flink": Flink}
 
 
 def _override(raw: dict[str, Any]) -> None:

@@ -52,9 +52,13 @@ class StreamScript:
 
 
 def emit(
-    manifest: dict[str, Any], view: View, dialect: str, namespace: str, kafka: Kafka, *, inputs: Inputs | None = None
+    manifest: dict[str, Any], view: View, dialect: str, namespace: str, kafka: Kafka, *, inputs: Inputs | None = None,
+    start_ms: int | None = None,
 ) -> StreamScript:
-    """The script of a view that streams. Raises SK830 for one that does not, or whose key may be NULL; see `lower_view` too."""
+    """The script of a view that streams; without state its sources start with what arrived at `start_ms`, else with the earliest.
+
+    Raises SK830 for a view that does not stream, or whose key may be NULL; see `lower_view` too.
+    """
     if view.stream is None:
         raise SkewlessError("SK830", f'view "{view.ref}" does not stream', hint="Say stream: {enabled: true} in its block.")
     reader = inputs or Inputs(manifest, dialect, stream=True)
@@ -66,9 +70,9 @@ def emit(
         fact = f'view "{view.ref}" streams, and "{strange[0]}", which it reads, is no stream'
         raise SkewlessError("SK830", fact, hint="skewless check says what is wrong with its declaration.")
 
-    def statements(brokers: Kafka) -> tuple[list[str], str]:
+    def statements(brokers: Kafka, start: int | None = None) -> tuple[list[str], str]:
         group = messages.topic(namespace, view)
-        tables = [SourceTable(streams[s.unique_id], s.relation, brokers, group) for s in lowered.sources]
+        tables = [SourceTable(streams[s.unique_id], s.relation, brokers, group, start) for s in lowered.sources]
         setup = [text for table in tables for text in table.statements()] + lowered.setup()
         setup += [features_table(view, namespace, brokers), dead_letters_table(view, namespace, brokers)]
         inserts = [f"INSERT INTO `{FEATURES}`\n{features_query(view, lowered.query)}"]
@@ -80,7 +84,7 @@ def emit(
     name = f"{namespace}.{view.ref} {fingerprint[:12]}"
     idle_ms = max(s.idle_timeout_us for s in view.stream.sources) // 1000
     settings = {"pipeline.name": name, **_SETTINGS, "table.exec.source.idle-timeout": f"{idle_ms} ms"}
-    setup, job = statements(kafka)
+    setup, job = statements(kafka, start_ms)
     return StreamScript(name, fingerprint, (*(f"SET {_P.string(k)} = {_P.string(v)}" for k, v in settings.items()), *setup), job)
 
 

@@ -39,6 +39,10 @@ class Gateway:
         rows, job = self._execute(statements[-1])
         return job or str(rows[0][0])
 
+    def settings(self) -> dict[str, str]:
+        """Flink's settings in force in this session, those of the cluster among them. Raises SK840."""
+        return {str(k): str(v) for k, v in self._call("GET", f"/v1/sessions/{self._session}")["properties"].items()}
+
     def close(self) -> None:
         """Ends the session."""
         self._call("DELETE", f"/v1/sessions/{self._session}")

@@ -61,6 +61,7 @@ class Session:
             ) from None
         self.flink_version: str = ready["ready"]["flink"]
         self.java_version: str = ready["ready"]["java"]
+        self.rest: str = ready["ready"]["rest"]
         self.jvm_pid: int = ready["ready"]["jvm_pid"]
 
     # -- calls ---------------------------------------------------------------------------------------------------------------
@@ -91,6 +92,13 @@ class Session:
         reply = self._call("execute", statements=list(statements), options=dict(options or {}))
         if "error" in reply:
             raise _refusal(reply["error"], _statement(statements, reply))
+
+    def submit(self, statements: Sequence[str], *, options: Mapping[str, str] | None = None) -> str:
+        """Executes statements of which the last starts a job, and gives its id; the job runs on. Raises SK801, SK926."""
+        reply = self._call("submit", statements=list(statements), options=dict(options or {}))
+        if "error" in reply:
+            raise _refusal(reply["error"], _statement(statements, reply))
+        return str(reply["job"])
 
     def close(self) -> None:
         """Ends Flink and removes its files. Does nothing the second time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skewless import messages
@@ -32,16 +32,31 @@ class Kafka:
 
     def options(self, options: Mapping[str, str]) -> str:
         """The WITH clause of a table on Kafka."""
-        own = {"connector": "kafka", "properties.bootstrap.servers": self.bootstrap_servers}
-        every = own | {f"properties.{k}": v for k, v in sorted(self.properties.items())} | dict(options)
-        return "WITH (\n" + ",\n".join(f"  {_P.string(k)} = {_P.string(v)}" for k, v in every.items()) + "\n)"
+        return "WITH (\n" + _lines({"connector": "kafka"}) + ",\n" + self.brokers() + ",\n" + _lines(options) + "\n)"
+
+    def brokers(self) -> str:
+        """The options that say where the brokers are, a line each."""
+        own = {"properties.bootstrap.servers": self.bootstrap_servers}
+        return _lines(own | {f"properties.{k}": v for k, v in sorted(self.properties.items())})
+
+
+UNNAMED = Kafka("${brokers}", {})
+"""Stands for the brokers in a script that is kept: `with_brokers` puts them in. Their properties may hold secrets."""
+
+
+def with_brokers(statements: Sequence[str], kafka: Kafka) -> list[str]:
+    """Statements for `UNNAMED`, for brokers."""
+    return [s.replace(UNNAMED.brokers(), kafka.brokers()) for s in statements]
 
 
 class SourceTable:
-    """One source of a job: the table on its topic, and the view that the SQL reads. `group` names the reader to the brokers."""
+    """One source of a job: the table on its topic, and the view that the SQL reads. `group` names the reader to the brokers.
 
-    def __init__(self, source: StreamSource, relation: Relation, kafka: Kafka, group: str) -> None:
-        self.source, self.kafka, self.group = source, kafka, group
+    Without state it starts with the records that arrived at `start_ms` (since 1970) or later, else with the earliest.
+    """
+
+    def __init__(self, source: StreamSource, relation: Relation, kafka: Kafka, group: str, start_ms: int | None = None) -> None:
+        self.source, self.kafka, self.group, self.start_ms = source, kafka, group, start_ms
         self.json = source.format == "json"
         self.read, self.bodies, self.judged = (_P.exact(name.format(source.name)) for name in (_READ, _BODIES, _JUDGED))
         self.columns = [c for c in relation.columns if c.name.lower() != source.arrived_at]
@@ -102,7 +117,10 @@ class SourceTable:
         return f"CREATE TEMPORARY VIEW {_P.exact(self.source.name)} AS\n{text}"
 
     def _scan(self) -> dict[str, str]:
-        return {"topic": self.source.topic, "properties.group.id": self.group, "scan.startup.mode": "earliest-offset"}
+        start = {"scan.startup.mode": "earliest-offset"}
+        if self.start_ms is not None:
+            start = {"scan.startup.mode": "timestamp", "scan.startup.timestamp-millis": str(self.start_ms)}
+        return {"topic": self.source.topic, "properties.group.id": self.group, **start}
 
     @property
     def _event_time(self) -> Column:
@@ -165,6 +183,10 @@ def dead_letters_table(view: View, namespace: str, kafka: Kafka) -> str:
     topic = messages.dead_letter_topic(namespace, view)
     options = {"topic": topic, "format": "json", "sink.delivery-guarantee": "at-least-once"}
     return _create(_P.exact(DEAD_LETTERS), lines, kafka.options(options))
+
+
+def _lines(options: Mapping[str, str]) -> str:
+    return ",\n".join(f"  {_P.string(k)} = {_P.string(v)}" for k, v in options.items())
 
 
 def _create(name: str, lines: list[str], options: str) -> str:

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import settings
 
 from skewless.conformance.engines import DuckDB, Engine, Flink, Postgres
+from skewless.dev.stack import Stack
 from skewless.stream.install import install
 from tests.example import Example, run_demo
 
 GOLDEN = Path(__file__).parent / "golden"
-COSTLY = {"flink": "flink|engines", "demo": "example"}
+COSTLY = {"flink": "flink|engines", "demo": "example", "stack": "stack"}
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -97,3 +98,10 @@ def engines(flink: Flink, postgres: Postgres) -> Iterator[dict[str, Engine]]:
     """The three engines by name: duckdb, postgres, flink."""
     with DuckDB() as duckdb:
         yield {"duckdb": duckdb, "postgres": postgres, "flink": flink}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, and Flink with its SQL Gateway, of this run; a test that kills one of them starts it again."""
+    with Stack(tmp_path_factory.mktemp("stack"), ("kafka", "flink")) as servers:
+        yield servers

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from skewless.cli import stream_jobs
 from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
-from skewless.config import Config, read_config
-
-if TYPE_CHECKING:
-    from skewless.stream.emit import StreamScript
-    from skewless.stream.tables import Kafka
+from skewless.config import read_config
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -63,41 +60,15 @@ def emit(
     It runs as it is in Flink's sql-client, a SQL Gateway and PyFlink. With --json: the job's name, fingerprint and statements.
     Example: skewless stream emit carrier_delays --kafka localhost:9092
     """
+    from skewless.cli.stream_project import Project, kafka_of
+
     config = read_config(project_dir or None, target=target or None)
-    script = _script(config, view, _kafka(config, kafka))
+    project = Project(config)
+    script = project.script(project.view(view), kafka_of(config, kafka))
     if as_json:
         print_json({"name": script.name, "fingerprint": script.fingerprint, "statements": [*script.setup, script.job]})
     else:
         print(script.text(), end="")
 
 
-def _kafka(config: Config, given: str) -> Kafka:
-    from skewless.dev.supervisor import state
-    from skewless.errors import SkewlessError
-    from skewless.stream.tables import Kafka
-
-    servers = given or config.kafka.bootstrap_servers or ((state(config) or {}).get("endpoints") or {}).get("kafka", "")
-    if not servers:
-        raise SkewlessError(
-            "SK831", "it is not known where Kafka is",
-            hint="Set kafka: {bootstrap_servers: …} in skewless.yml, give --kafka, or start one with: skewless dev up kafka",
-        )
-    return Kafka(servers, config.kafka.properties)
-
-
-def _script(config: Config, name: str, kafka: Kafka) -> StreamScript:
-    from skewless.cli.transpile import not_portable, view_of
-    from skewless.errors import Findings
-    from skewless.registry.lineage import dialect_of
-    from skewless.registry.manifest import read_definitions
-    from skewless.registry.model import Registry
-    from skewless.stream.emit import emit
-    from skewless.warehouse.dbt import ensure_manifest
-
-    manifest = ensure_manifest(config, compiled=True)
-    wanted, findings = read_definitions(config, manifest)
-    view = view_of(wanted, name, findings)
-    refused = not_portable(config, manifest, Registry(project=wanted.project, target=wanted.target, views=(view,)))
-    if refused:
-        raise Findings(refused)
-    return emit(manifest, view, dialect_of(manifest), config.namespace, kafka)
+stream_jobs.add_to(app)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from skewless.errors import SkewlessError
 
-HEAD = "0002"
+HEAD = "0003"
 BUSY_S = 30
 _LOCK = 0x5E_15_7E_55
 

@@ -7,6 +7,7 @@ Requests, each with an `id` that its answer repeats:
       answer {"results": [one a query: {"columns": [[name, type, nullable]], "path": FOLDER} or {"error": {"kind", "message"}}]}
   {"op": "explain", "statements": [SQL], "sql": SQL, "options": {}}    answer {"plan": TEXT} or {"error": …}
   {"op": "execute", "statements": [SQL], "options": {}}                 answer {} or {"error": …}: statements alone, to their end
+  {"op": "submit", "statements": [SQL], "options": {}}      answer {"job": ID}, which goes on, or {"error": …}
   {"op": "close"}
 `kind` is `statement` with `index`, `query`, `job` or `inside`. Each request has a table environment of its own.
 
@@ -47,6 +48,7 @@ JOB = {
     "pipeline.auto-watermark-interval": "1 ms",     # a bounded source is read faster than the default of 200 ms ticks
     "table.exec.source.idle-timeout": "0 ms",
 }
+RUNS_ON = {"restart-strategy.type": "exponential-delay"}      # a job that nobody waits for comes back by itself
 SET = re.compile(r"^\s*SET\s+'((?:[^']|'')+)'\s*=\s*'((?:[^']|'')*)'\s*$", re.IGNORECASE)
 LOG4J = """rootLogger.level = WARN
 rootLogger.appenderRef.file.ref = File
@@ -83,6 +85,7 @@ class Flink:
         self.flink = gateway.jvm.org.apache.flink
         cluster = self._cluster(settings["slots"])
         uri = cluster.getRestAddress().get()
+        self.rest = f"http://{uri.getHost()}:{uri.getPort()}"
         self.job = {**JOB, "rest.address": uri.getHost(), "rest.port": str(uri.getPort())}
 
     def _jvm(self, settings: dict[str, Any]) -> tuple[Any, JavaGateway]:
@@ -193,6 +196,15 @@ class Flink:
         self.tables(request.get("options", {}), request["statements"])
         return {}
 
+    def submit(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to `submit`."""
+        *setup, job = request["statements"]
+        tables = self.tables({**RUNS_ON, **request.get("options", {})}, setup)
+        try:
+            return {"job": tables.executeSql(job).getJobClient().get().getJobID().toString()}
+        except Exception as error:
+            raise Failure("statement", reason(error), index=len(setup)) from None
+
 
 def finished(result: Any) -> None:
     """Waits for the job of a statement, if it has one."""
@@ -246,7 +258,7 @@ def serve(flink: Flink, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
         if request["op"] == "close":
             answer({"id": request["id"]})
             return
-        handlers = {"run": flink.run, "explain": flink.explain, "execute": flink.execute}
+        handlers = {"run": flink.run, "explain": flink.explain, "execute": flink.execute, "submit": flink.submit}
         try:
             answer({"id": request["id"], **handlers[request["op"]](request)})
         except Failure as failure:
@@ -292,7 +304,8 @@ def main(settings: dict[str, Any]) -> None:
         lifeline.end(1)
         return
     version = flink.flink.runtime.util.EnvironmentInformation.getVersion()
-    answer({"ready": {"flink": version, "java": flink.java.System.getProperty("java.version"), "jvm_pid": flink.process.pid}})
+    java = flink.java.System.getProperty("java.version")
+    answer({"ready": {"flink": version, "java": java, "jvm_pid": flink.process.pid, "rest": flink.rest}})
     try:
         serve(flink, lifeline.requests)
     except BrokenPipeError:         # nobody listens any more

@@ -1,0 +1,136 @@
+"""The topics of streams, by the brokers' admin protocol: made once, and where everybody stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+
+from skewless import messages
+from skewless.brokers import client_settings
+from skewless.errors import SkewlessError
+from skewless.registry.model import View
+from skewless.stream.tables import Kafka
+
+ANSWER_SECONDS_MAX = 15.0
+_TIMESTAMP_TYPE, _APPENDED = "message.timestamp.type", "LogAppendTime"
+
+Offsets = dict[int, int]
+"""Partition -> offset."""
+
+
+class Topics:
+    """The brokers of a project. Every method raises SK838 where they do not answer, or refuse."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.servers = kafka.bootstrap_servers
+        try:
+            self._admin = AdminClient(client_settings(kafka.bootstrap_servers, kafka.properties))
+        except KafkaException as error:
+            raise self._refusal("make a client", error) from None
+
+    def prepare(self, view: View, namespace: str, partitions: int = 0) -> tuple[str, ...]:
+        """Makes a view's topics where they are absent; the names of those that were made.
+
+        The rows' topic has `partitions`, or 0 for as many as the topic of events with the most. Raises SK833 for a topic of
+        events that does not exist, for a topic of rows whose timestamps are not the broker's, or with other partitions.
+        """
+        assert view.stream is not None
+        counts = self.partitions([source.topic for source in view.stream.sources])
+        for source in view.stream.sources:
+            if source.topic not in counts:
+                raise SkewlessError(
+                    "SK833", f'the topic "{source.topic}" does not exist', detail=f"{view.ref} reads it at {self.servers}.",
+                    hint="Create it with message.timestamp.type=LogAppendTime, keyed by the entity.",
+                )
+        rows, dead = messages.topic(namespace, view), messages.dead_letter_topic(namespace, view)
+        there = self.partitions([rows, dead])
+        if rows in there:
+            self._check(rows, there[rows], partitions)
+        wanted = {rows: partitions or max(counts.values()), dead: 1}
+        return tuple(name for name, count in wanted.items() if name not in there and self._create(name, count))
+
+    def partitions(self, topics: Iterable[str]) -> dict[str, int]:
+        """The number of partitions of each topic that exists."""
+        out = {}
+        for name, future in self._admin.describe_topics(TopicCollection([*topics]), request_timeout=ANSWER_SECONDS_MAX).items():
+            try:
+                out[name] = len(future.result().partitions)
+            except KafkaException as error:
+                if _code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise self._refusal(f'describe the topic "{name}"', error) from None
+        return out
+
+    def ends(self, topic: str, count: int) -> Offsets:
+        """The next offset of each partition."""
+        return self._offsets(topic, count, OffsetSpec.latest())
+
+    def begins(self, topic: str, count: int) -> Offsets:
+        """The first offset that is still there, of each partition."""
+        return self._offsets(topic, count, OffsetSpec.earliest())
+
+    def arrived(self, topic: str, count: int, at_ms: int) -> Offsets:
+        """The first offset of each partition that arrived at `at_ms` or later; the next offset where none did."""
+        found, ends = self._offsets(topic, count, OffsetSpec.for_timestamp(at_ms)), self.ends(topic, count)
+        return {p: offset if offset >= 0 else ends[p] for p, offset in found.items()}
+
+    def committed(self, group: str, topic: str, count: int) -> Offsets:
+        """Where a group of readers goes on, of each partition in which it has committed."""
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(count)])
+        try:
+            (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS_MAX).values()
+            return {p.partition: p.offset for p in future.result().topic_partitions if p.offset >= 0}
+        except KafkaException as error:
+            raise self._refusal(f'read the offsets of the group "{group}"', error) from None
+
+    def _offsets(self, topic: str, count: int, spec: OffsetSpec) -> Offsets:
+        asked = {TopicPartition(topic, p): spec for p in range(count)}
+        try:
+            found = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS_MAX)
+            return {place.partition: future.result().offset for place, future in found.items()}
+        except KafkaException as error:
+            raise self._refusal(f'read the offsets of the topic "{topic}"', error) from None
+
+    def _create(self, name: str, count: int) -> bool:
+        topic = NewTopic(name, num_partitions=count, config={_TIMESTAMP_TYPE: _APPENDED})
+        (future,) = self._admin.create_topics([topic], request_timeout=ANSWER_SECONDS_MAX).values()
+        try:
+            future.result()
+        except KafkaException as error:
+            if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:     # somebody else was faster
+                raise self._refusal(f'create the topic "{name}"', error) from None
+            return False
+        return True
+
+    def _check(self, topic: str, count: int, wanted: int) -> None:
+        if wanted not in (0, count):
+            raise SkewlessError(
+                "SK833", f'the topic "{topic}" has {count} partitions, not {wanted}',
+                hint="Leave --partitions out, or delete the topic first: more partitions later would part a key's rows.",
+            )
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        (future,) = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS_MAX).values()
+        try:
+            kind: Any = future.result()[_TIMESTAMP_TYPE].value
+        except KafkaException as error:
+            raise self._refusal(f'describe the topic "{topic}"', error) from None
+        if kind != _APPENDED:
+            raise SkewlessError(
+                "SK833", f'the topic "{topic}" has {_TIMESTAMP_TYPE}={kind}',
+                detail="A row's ingested_at is its message's broker time.", hint=f"Set {_TIMESTAMP_TYPE}={_APPENDED} on it.",
+            )
+
+    def _refusal(self, what: str, error: KafkaException) -> SkewlessError:
+        cause = error.args[0] if error.args else error
+        said = cause.str() if isinstance(cause, KafkaError) else str(cause)
+        return SkewlessError(
+            "SK838", f"Kafka at {self.servers} does not answer, or refuses to {what}", detail=f"{said}.",
+            hint="Check kafka in skewless.yml, or start a broker with: skewless dev up kafka",
+        )
+
+
+def _code(error: KafkaException) -> int:
+    cause = error.args[0] if error.args else None
+    return int(cause.code()) if isinstance(cause, KafkaError) else 0

@@ -1,0 +1,285 @@
+"""The jobs of streams on real Kafka and real Flink: submitted, stopped, resumed, killed; rows equal the undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from skewless import messages
+from skewless.cli.stream_project import Project, cluster_of, kafka_of
+from skewless.config import Config
+from skewless.dev.process import Server, free_ports
+from skewless.dev.stack import START_SECONDS_MAX, Stack
+from skewless.errors import SkewlessError
+from skewless.registry.stream_jobs import StreamRecords
+from skewless.stream.checkpoints import local
+from skewless.stream.jobs import Jobs
+from skewless.stream.supervisor import Supervisor
+from tests.stream_feed import TARGETS, Feed, apply, rows, settled, write
+
+ROUNDS = 5 if os.environ.get("SKEWLESS_SOAK") else 1
+SECONDS_MAX = 90.0
+_TARGETS = iter(TARGETS)
+
+
+class World:
+    """One target of the project on the shared servers."""
+
+    def __init__(self, stack: Stack, feed: Feed, config: Config, manifest: dict[str, Any]) -> None:
+        self.stack, self.feed, self.config = stack, feed, config
+        self.project = Project(config)
+        self.project.__dict__["manifest"] = manifest
+        self.registry = apply(config, manifest)
+        self.records = StreamRecords(config)
+        self.said: list[str] = []
+
+    @property
+    def jobs(self) -> Jobs:
+        return self.project.jobs(cluster_of(self.config))
+
+    def supervisor(self) -> Supervisor:
+        return Supervisor(self.records, lambda: (cluster_of(self.config), kafka_of(self.config)), self.said.append)
+
+    def check(self, version: int) -> int:
+        """The topic holds exactly what it must; the number of messages in it."""
+        view, wanted = self.registry.view("rotation", version), self.feed.expected(version)
+        found = rows(self.feed.servers, view, self.config.namespace, len(wanted))
+        assert settled(found) == wanted
+        return len(found)
+
+    def state(self, version: int = 1) -> str:
+        return self.jobs.cluster.manager.state(self.records.require("rotation", version).job_id)
+
+    def command(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        whole = [sys.executable, "-m", "skewless.cli", "stream", *argv, "--project-dir", self.config.root]
+        return subprocess.run([*whole, "--target", self.config.target], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def feed(stack: Stack) -> Feed:
+    return Feed(stack.endpoints["kafka"])
+
+
+@pytest.fixture(scope="module")
+def config(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return write(tmp_path_factory.mktemp("streams"), stack.endpoints["kafka"], stack.endpoints["gateway"])
+
+
+@pytest.fixture(scope="module")
+def manifest(config: Config) -> dict[str, Any]:
+    return Project(config).manifest
+
+
+@pytest.fixture
+def world(
+    stack: Stack, feed: Feed, config: Config, manifest: dict[str, Any], request: pytest.FixtureRequest
+) -> Iterator[World]:
+    """A target of the test's own, whose jobs end with it."""
+    made = World(stack, feed, msgspec.structs.replace(config, target=next(_TARGETS)), manifest)
+    yield made
+    for stream in made.records.all():
+        made.jobs.stop(stream, cancel=True)
+
+
+def eventually(fact: Callable[[], Any], seconds: float = SECONDS_MAX) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := fact()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+    return found
+
+
+def children(server: Server) -> list[str]:
+    assert server._process is not None
+    return Path(f"/proc/{server._process.pid}/task/{server._process.pid}/children").read_text().split()
+
+
+def kill(stack: Stack, *names: str) -> None:
+    """kill -9 of the Java processes of servers, which are started again."""
+    killed = [s for s in stack.servers if s.name in names]
+    for server in killed:
+        os.kill(int(eventually(lambda server=server: children(server))[0]), signal.SIGKILL)
+    eventually(lambda: not any(s.alive for s in killed))
+    eventually(lambda: [stack.watch(), all(s.alive for s in killed)][1])
+    for server in killed:
+        server.wait_ready(START_SECONDS_MAX)
+
+
+def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -> None:
+    first = world.project.submit(world.jobs, "rotation@1")
+    assert first.works and not first.resumed and first.stream.topic == f"shop.{world.config.target}.rotation.v1"
+    second = world.project.submit(world.jobs, "rotation")
+    assert second.works and second.stream.version == 2
+    world.feed.send(60)
+    assert [world.check(1), world.check(2)] == [len(world.feed.sent)] * 2
+    again = world.command("submit", "rotation@1")
+    assert again.returncode == 3 and "error[SK834]" in again.stderr and first.stream.job_id in again.stderr
+    shown = {p["view"]: p for p in json.loads(world.command("status", "--json").stdout)}
+    one = shown["rotation@1"]
+    assert (one["state"], one["job_state"], one["job_id"]) == ("running", "RUNNING", first.stream.job_id)
+    assert one["rows"]["lag"] >= len(world.feed.sent) and one["rows"]["committed"] == {}
+    assert one["events"][0]["topic"] == "landings"
+
+    stopped = world.command("stop", "rotation@1")
+    assert stopped.returncode == 0, stopped.stderr
+    record = world.records.require("rotation", 1)
+    where = local(record.savepoint)
+    assert where is not None and (where / "_metadata").is_file()
+    assert record.state == "stopped" and record.savepoint in stopped.stderr
+    assert world.state() == "FINISHED" and "stopped already" in world.command("stop", "rotation@1").stderr
+    assert world.supervisor().once()         # what was stopped stays so
+    assert msgspec.structs.replace(world.records.require("rotation", 1), revision=record.revision) == record
+    world.feed.send(60)
+    resumed = world.project.upgrade(world.jobs, "rotation@1")
+    assert resumed is not None and resumed.resumed == record.savepoint
+    assert world.project.upgrade(world.jobs, "rotation@1") is None
+    assert [world.check(1), world.check(2)] == [len(world.feed.sent)] * 2     # no row twice
+    assert world.records.require("rotation", 1).savepoint == ""
+
+
+def test_a_changed_definition_gets_no_state(world: World, tmp_path: Path) -> None:
+    started = world.project.submit(world.jobs, "rotation@1")
+    changed = write(tmp_path, world.config.kafka.bootstrap_servers, world.config.flink.gateway, span="39 seconds")
+    other = Project(msgspec.structs.replace(changed, target=world.config.target))
+    other.records = world.records
+    for act in (
+        lambda: other.upgrade(world.jobs, "rotation@1"), lambda: other.submit(world.jobs, "rotation@1"),
+    ):
+        with pytest.raises(SkewlessError, match="SK836") as said:
+            act()
+        assert "Add a version of rotation" in said.value.hint and "--reset" in said.value.hint
+    assert world.state() == "RUNNING" and world.records.require("rotation", 1).job_id == started.stream.job_id
+    with pytest.raises(SkewlessError, match="SK832"):       # nobody knows that definition yet
+        other.submit(world.jobs, "rotation@1", reset=True)
+    other.__dict__["config"] = world.config
+    apply(world.config, other.manifest)
+    done = other.submit(world.jobs, "rotation@1", reset=True)
+    assert done.works and not done.resumed and done.stream.fingerprint != started.stream.fingerprint
+    manager = world.jobs.cluster.manager
+    assert manager.state(started.stream.job_id) == "CANCELED" and manager.state(done.stream.job_id) == "RUNNING"
+    assert not world.command("upgrade", "rotation@1", "--from", "earliest").returncode == 0
+
+
+def test_killed_flink_goes_on_as_if_nothing_had_been(world: World) -> None:
+    started = world.project.submit(world.jobs, "rotation@1")
+    manager = world.jobs.cluster.manager
+    keeper = world.supervisor()
+    for _ in range(ROUNDS):
+        world.feed.send(40)
+        eventually(lambda: manager.checkpoint(world.records.require("rotation", 1).job_id))
+        world.feed.send(40)
+        kill(world.stack, "taskmanager")
+        job = world.records.require("rotation", 1).job_id
+        eventually(lambda job=job: manager.trouble(job) and manager.works(job))
+        assert keeper.once() and world.records.require("rotation", 1).job_id == job     # Flink did that by itself
+        world.feed.send(40)
+        kill(world.stack, "jobmanager", "taskmanager", "gateway")
+        assert world.state() == ""
+        before = world.records.require("rotation", 1)
+        done = world.command("run", "--once")
+        assert done.returncode == 0, done.stderr
+        after = world.records.require("rotation", 1)
+        assert after.job_id != before.job_id and after.state == "running"
+        assert after.restored_from.startswith(before.checkpoint_dir)
+        assert before.job_id in done.stderr and after.restored_from in done.stderr
+        world.feed.send(40)
+        world.check(1)
+        assert before.checkpoint_dir in after.leftovers
+        old = local(before.checkpoint_dir)
+        assert old is not None and old.exists()
+        eventually(lambda after=after: manager.checkpoint(after.job_id))
+        assert keeper.once() and not old.exists() and world.records.require("rotation", 1).leftovers == []
+    assert started.stream.job_id != world.records.require("rotation", 1).job_id
+
+
+def test_a_job_that_nobody_recorded_is_adopted_and_one_that_fails_is_started_again(world: World) -> None:
+    started = world.project.submit(world.jobs, "rotation@2")
+    world.records.note(world.records.require("rotation", 2), job_id="0" * 32, state="gone")
+    assert world.supervisor().once() and world.records.require("rotation", 2).job_id == started.stream.job_id
+    with world.records.claimed(world.records.require("rotation", 2)):
+        with pytest.raises(SkewlessError, match="SK835"):
+            world.jobs.stop(world.records.require("rotation", 2))
+    eventually(lambda: world.jobs.cluster.manager.checkpoint(started.stream.job_id))
+    world.jobs.cluster.manager.cancel(started.stream.job_id)        # by hand, behind our back
+    assert json.loads(world.command("status", "--json").stdout)[1]["state"] == "gone"
+    assert world.supervisor().once()
+    after = world.records.require("rotation", 2)
+    assert after.job_id != started.stream.job_id and after.restored_from.startswith(started.stream.checkpoint_dir)
+    world.check(2)
+    where = local(after.restored_from)
+    assert where is not None
+    world.jobs.cluster.manager.cancel(after.job_id)
+    for folder in (where.parent, local(after.checkpoint_dir)):
+        subprocess.run(["rm", "-r", str(folder)], check=False, capture_output=True)
+    keeper = world.supervisor()
+    assert not keeper.once() and "SK846" in world.said[-1]          # state that was lost is not passed over
+    assert not keeper.once() and world.records.require("rotation", 2).job_id == after.job_id
+    world.project.submit(world.jobs, "rotation@2", reset=True)
+    world.check(2)
+
+
+def test_the_topics_of_a_view(world: World) -> None:
+    world.project.submit(world.jobs, "rotation@2", partitions=3)
+    admin = AdminClient({"bootstrap.servers": world.feed.servers})
+    name = f"shop.{world.config.target}.rotation.v2"
+    found = admin.list_topics(timeout=10).topics
+    assert len(found[name].partitions) == 3 and len(found[f"{name}.{messages.DEAD_LETTERS}"].partitions) == 1
+    (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)]).values()
+    assert future.result()["message.timestamp.type"].value == "LogAppendTime"
+    world.jobs.stop(world.records.require("rotation", 2), cancel=True)
+    with pytest.raises(SkewlessError, match="SK833.*has 3 partitions"):
+        world.project.submit(world.jobs, "rotation@2", partitions=4)
+    (future,) = admin.create_topics([NewTopic(f"shop.{world.config.target}.rotation.v1", 2)]).values()
+    future.result()
+    with pytest.raises(SkewlessError, match="SK833.*CreateTime"):
+        world.project.submit(world.jobs, "rotation@1")
+
+
+def test_what_is_wrong_is_said(world: World, config: Config, manifest: dict[str, Any]) -> None:
+    def refused(code: str, act: Callable[[], Any]) -> SkewlessError:
+        with pytest.raises(SkewlessError, match=code) as said:
+            act()
+        return said.value
+
+    (port,) = free_ports(1)
+    jobs, project = world.jobs, world.project
+    refused("SK404", lambda: project.submit(jobs, "rotations"))
+    refused("SK404", lambda: project.submit(jobs, "rotation@7"))
+    refused("SK840", lambda: cluster_of(config, f"http://127.0.0.1:{port}"))
+    refused("SK841", lambda: cluster_of(msgspec.structs.replace(config, flink=msgspec.structs.replace(config.flink, gateway=""))))
+    refused("SK837", lambda: project.upgrade(jobs, "rotation@1"))
+    refused("SK103", lambda: project.submit(jobs, "rotation@1", since="yesterday"))
+    refused("SK832", lambda: _with(Project(msgspec.structs.replace(config, target="empty")), manifest).submit(jobs, "rotation@1"))
+    nobody = Jobs(world.records, jobs.cluster, msgspec.structs.replace(config.kafka, bootstrap_servers=f"127.0.0.1:{port}"))
+    refused("SK838", lambda: project.submit(nobody, "rotation@1"))
+    elsewhere = json.loads(json.dumps(manifest).replace('"topic": "landings"', '"topic": "takeoffs"'))
+    there = _with(Project(msgspec.structs.replace(config, target="elsewhere")), elsewhere)
+    apply(there.config, elsewhere)
+    assert "takeoffs" in refused("SK833", lambda: there.submit(jobs, "rotation@1")).fact
+    view = project.view("rotation@1")
+    script = project.script(view, kafka_of(config))
+    wrong = [s.replace("`landed_at`\nFROM", "`landed_at`, `landings_at`\nFROM") for s in script.setup]
+    assert wrong != list(script.setup)
+    script = type(script)(script.name, script.fingerprint, tuple(wrong), script.job)
+    said = refused("SK839", lambda: project._naming(view, lambda: jobs.submit(view, world.config.namespace, script, {})))
+    assert "models/stg_landings.sql" in said.fact and "landings_at" in said.fact
+    assert world.records.all() == []        # nothing was started, nothing is remembered
+    done = world.command("submit", "nix", "--gateway", f"http://127.0.0.1:{port}")
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert world.command("stop", "rotation").returncode == 3 and world.command("status").returncode == 0
+
+
+def _with(project: Project, manifest: dict[str, Any]) -> Project:
+    project.__dict__["manifest"] = manifest
+    return project
