@@ -50,6 +50,11 @@ class Server:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The process that holds the server, which is its only child; None when it does not run."""
+        return self._process.pid if self.alive and self._process is not None else None
+
     def wait_ready(self, seconds: float) -> None:
         """Returns when it takes work. Raises SK930 with the end of its log when it ends, or is not ready in time."""
         deadline = time.monotonic() + seconds
