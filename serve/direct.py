@@ -14,7 +14,7 @@ from skewless.errors import SkewlessError
 from skewless.lookup import Lookups
 from skewless.serve import requests
 from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Seen
-from skewless.serve.hot import VIEW_HEAD, VIEW_TAIL, Hot, Keys, batch_keys, shape_of, view_request
+from skewless.serve.hot import VIEW_HEAD, VIEW_TAIL, Hot, Keys, shape_of, view_request
 from skewless.serve.plan import Reply
 from skewless.serve.resp import Waiting
 
@@ -90,7 +90,9 @@ class Lookup(Waiting):
         if self.timed:
             hot.hooks.timed(time.perf_counter() - self.started)     # type: ignore[misc]
         try:
-            body = shape.many(reply, at_us) if self.route is BATCH_ROUTE else shape.one(reply, at_us, self.entity)
+            ages: list[int] = []
+            one = self.route is not BATCH_ROUTE
+            body = shape.one(reply, at_us, self.entity, None, ages) if one else shape.many(reply, at_us, None, ages)
         except SkewlessError as error:
             if error.code == "SK454":               # there may be a newer snapshot
                 return self.wire.hand_over(self)
@@ -99,7 +101,7 @@ class Lookup(Waiting):
             return self.wire.hand_over(self)
         self.wire.answer(self, body)
         if hot.hooks.observe is not None:
-            hot.hooks.observe(Seen(self.route, 200, time.perf_counter() - self.started, shape.plan, reply, "", at_us))
+            hot.hooks.observe(Seen(self.route, 200, time.perf_counter() - self.started, shape.plan, reply, "", at_us, ages))
 
     def lost(self, error: SkewlessError) -> None:
         self.hot.in_flight -= 1
@@ -124,7 +126,7 @@ def _batch(lookup: Lookup, lookups: Lookups) -> tuple[Reply, Keys]:
     wanted = requests.parse_body(lookup.body, requests.BatchRequest)
     shape = shape_of(lookups, wanted)
     requests.check_batch(len(wanted.entities), shape.width)
-    return shape, batch_keys(shape.plan, wanted.entities)
+    return shape, shape.plan.keys_of(wanted.entities)
 
 
 def _view(lookup: Lookup, lookups: Lookups) -> tuple[Reply, Keys]:

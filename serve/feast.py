@@ -16,7 +16,7 @@ from starlette.responses import Response
 from skewless.clock import format_instant, now_us
 from skewless.errors import SkewlessError
 from skewless.lookup import EXPIRED, MISSING, NULL, Answer, Lookups, Plan
-from skewless.serve.hot import Hot, batch_keys
+from skewless.serve.hot import Hot
 from skewless.serve.jobs import body_of
 from skewless.serve.replies import json_reply
 from skewless.serve.requests import DOCS_HINT, check_batch, check_references
@@ -45,7 +45,7 @@ async def get_online_features(request: Request) -> Response:
     lookups: Lookups = hot.live.current()
     plan = plan_of(lookups, wanted)
     check_batch(len(entities), len(plan.views))
-    found = await hot.read(plan, batch_keys(plan, entities), entities)
+    found = await hot.read(plan, plan.keys_of(entities), entities)
     now, width = now_us(), len(plan.views)
     answers = [plan.answer(found.rows[i * width : (i + 1) * width], now) for i in range(len(entities))]
     return json_reply(reply_of(plan, entities, answers))

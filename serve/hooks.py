@@ -38,6 +38,7 @@ class Seen(NamedTuple):
     rows: Sequence[bytes | None] | None
     code: str                       # of the refusal, else empty
     at_us: int = 0                  # the instant of the answer
+    ages: Sequence[int] = ()        # of the rows in us, view by view, if all of them are valid; else shorter than `rows`
 
 
 class Reads(Protocol):

@@ -127,7 +127,7 @@ class Hot:
         async def answer(lookups: Lookups) -> Answered:
             shape = shape_of(lookups, wanted)
             requests.check_batch(len(entities), shape.width)
-            found, at_us = await self.read(shape.plan, batch_keys(shape.plan, entities), entities), now_us()
+            found, at_us = await self.read(shape.plan, shape.plan.keys_of(entities), entities), now_us()
             return Answered(shape.many(found.rows, at_us, found.sources), shape.plan, found.rows, lookups, at_us)
 
         return answer
@@ -184,18 +184,6 @@ def view_request(lookups: Lookups, name: str, query: bytes) -> tuple[Reply, Keys
     keys = plan.keys(asked.entities)
     entity = entity_json(view, plan.typed(asked.entities), asked.int64_as_string)
     return compiled(plan, asked.compact, asked.int64_as_string), keys, entity, asked.entities
-
-
-def batch_keys(plan: Plan, entities: Sequence[Mapping[str, Any]]) -> Keys:
-    """One key per entity and view, by entity. Errors name the entity's index."""
-    out: Keys = []
-    for index, one in enumerate(entities):
-        try:
-            out += plan.keys(one)
-        except SkewlessError as error:
-            error.fact = f"entities[{index}]: {error.fact}"
-            raise
-    return out
 
 
 def entity_json(view: View, typed: dict[str, Any], int64_as_string: bool) -> bytes:

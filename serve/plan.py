@@ -9,18 +9,14 @@ Values are slices of the stored rows. Equal, byte for byte, to a reply made valu
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 
 import orjson
 
 from skewless.errors import SkewlessError
 from skewless.lookup import Plan
-from skewless.serve.part import Answer, ViewPart, instant_text
-
-Raws = Sequence[bytes | None]
-start_of = struct.Struct(">10sq").unpack_from      # what says how a row is read, and its event time
-ROW_BYTES_MIN = 36                                  # a header and an array
+from skewless.serve.part import Answer, Details, Raws, RowError, Texts, ViewPart, instant_text
 
 
 class Reply:
@@ -40,75 +36,104 @@ class Reply:
             b'"names":' + orjson.dumps(plan.names) + b',"views":' + orjson.dumps(self.labels)
             + b',"version":' + orjson.dumps([plan.version[label] for label in self.labels]) + tail
         )
+        self._once = self._head + b"," if compact else b""
         self._tail = b',"version":' + version + tail + b"}}"
         self._entity = self._compact_form() if compact else self._full_form()
 
-    def one(self, raws: Raws, now_us: int, entity: bytes = b"", sources: Sequence[str] | None = None) -> bytes:
+    def one(
+        self, raws: Raws, now_us: int, entity: bytes = b"", sources: Sequence[str] | None = None, ages: list[int] | None = None
+    ) -> bytes:
         """The body for one entity; `entity` is the JSON of `entity_id` in a reply that has it. Raises SK410, SK422, SK423, SK454.
 
-        `sources` says for each view where its row came from; it is `metadata.cache` then.
+        `sources` says for each view where its row came from; it is `metadata.cache` then. `ages` is filled as `many` does it.
+        """
+        if self.plan.sunset_us is not None:
+            self.plan.check_sunset(now_us)
+        found = self._segments(raws, now_us, [] if ages is None else ages) if self.order is None else self._ordered(raws, now_us)
+        head = b'{"entity_id":%b,' % entity if entity else b"{"
+        return b"".join((head, self._once, *self._form(*found, entity, sources)))
+
+    def many(self, raws: Raws, now_us: int, sources: Sequence[str] | None = None, ages: list[int] | None = None) -> bytes:
+        """The body for a batch: `width` rows for each entity. Errors name the entity's index.
+
+        `ages` gets the age of each row, view by view, that is valid with nothing to be said about it: where it ends as long as
+        `raws`, every row is.
         """
         self.plan.check_sunset(now_us)
-        head = [b'{"entity_id":', entity, b","] if entity else [b"{"]
-        if self.compact:
-            head += (self._head, b",")
-        return b"".join(head + self._one(raws, now_us, entity, sources))
-
-    def many(self, raws: Raws, now_us: int, sources: Sequence[str] | None = None) -> bytes:
-        """The body for a batch: `width` rows for each entity. Errors name the entity's index."""
-        self.plan.check_sunset(now_us)
-        head = (b"{", self._head, b',"results":[{') if self.compact else (b'{"results":[{',)
-        width, out, one, some = self.width, list(head), self._one, None
+        head = b"".join((b"{", self._head, b',"results":[')) if self.compact else b'{"results":['
+        if self.order is None and sources is None and raws and not self.refuses:
+            return self._columns(head, raws, now_us, [] if ages is None else ages)
+        width, out, some = self.width, [], None
         for at in range(0, len(raws), width):
             if sources is not None:
                 some = sources[at : at + width]
             try:
-                out += one(raws[at : at + width], now_us, b"", some)
+                out.append(b"{" + self._each(raws[at : at + width], now_us, some))
             except SkewlessError as error:
                 error.fact = f"entities[{at // width}]: {error.fact}"
                 raise
-            out.append(b",{")
-        out[-1] = b"]}" if raws else out[-1].removesuffix(b"{") + b"]}"
-        return b"".join(out)
+        return b"".join((head, b",".join(out), b"]}"))
 
-    def _one(self, raws: Raws, now_us: int, entity: bytes, sources: Sequence[str] | None) -> list[bytes]:
+    def _each(self, raws: Raws, now_us: int, sources: Sequence[str] | None) -> bytes:
+        """One entity's object in a batch, without its opening brace."""
+        found = self._segments(raws, now_us, []) if self.order is None else self._ordered(raws, now_us)
+        return b"".join(self._form(*found, b"", sources))
+
+    def _form(
+        self, values: Texts, statuses: Texts, fresh: Texts, at: Texts, details: Details, entity: bytes,
+        sources: Sequence[str] | None,
+    ) -> Texts:
         """One entity's object without its opening brace, in pieces."""
-        values, statuses, fresh, at, details = self._segments(raws, now_us) if self.order is None else self._ordered(raws, now_us)
+        pieces = self._entity.copy()
         if self.compact:
             more = b',"detail":' + orjson.dumps(details) if details else b""
             if sources is not None:
                 more += b',"cache":' + orjson.dumps(list(sources))
-            pieces = self._entity.copy()
             pieces[1::2] = (*values, *statuses, *fresh, *at, more)
             return pieces
         event = b',"event_timestamp":' + at[0] if entity else b""
         detail = orjson.dumps(details) if details else b"{}"
         cache = b"" if sources is None else b',"cache":' + orjson.dumps(dict(zip(self.labels, sources, strict=True)))
-        pieces = self._entity.copy()
         pieces[1::2] = (*values, event, *fresh, *statuses, detail, *at, cache)
         return pieces
 
-    def _segments(self, raws: Raws, now_us: int) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], dict[str, str]]:
+    def _columns(self, head: bytes, raws: Raws, now_us: int, ages: list[int]) -> bytes:
+        """A batch view by view, then put together entity by entity: what a row costs is what is in it."""
+        width, n = self.width, len(raws) // self.width
+        details: list[Details | None] = [None] * n
+        try:
+            columns = [part.column(raws[i::width], now_us, ages, details) for i, part in enumerate(self.parts)]
+        except RowError as error:
+            raise error.told(f"entities[{error.index}]: ") from None
+        values, statuses, fresh, at = zip(*columns, strict=True)
+        detail: list[bytes] = [b"" if self.compact else b"{}"] * n
+        for index, said in enumerate(details):
+            if said:
+                detail[index] = (b',"detail":' if self.compact else b"") + orjson.dumps(said)
+        nothing = [b""] * n
+        forms: list[Iterable[bytes]] = [repeat(text) for text in self._entity]
+        if self.compact:
+            forms[1::2] = (*values, *statuses, *fresh, *at, detail)
+        else:
+            forms[1::2] = (*values, nothing, *fresh, *statuses, detail, *at, nothing)
+        objects = [head, b"{", *chain.from_iterable(zip(*forms, repeat(b",{"), strict=False))]
+        objects[-1] = b"]}"
+        return b"".join(objects)
+
+    def _segments(self, raws: Raws, now_us: int, ages: list[int]) -> tuple[Texts, Texts, Texts, Texts, Details]:
         """For each view: its values, its statuses, freshness and event time as JSON texts; and `detail`. Laws 3 and 4."""
         values, statuses, fresh, at = [], [], [], []
-        details: dict[str, str] = {}
+        details: Details = {}
         for part, raw in zip(self.parts, raws, strict=True):
-            if raw is not None and len(raw) >= ROW_BYTES_MIN:
-                start, event_us = start_of(raw)
-                age_us = now_us - event_us
-                if start == part.identity and 0 <= age_us <= part.plain_us:
-                    inner = raw[35:-1]
-                    null_at = inner.find(b"null")
-                    if null_at >= 0:
-                        words = part.statuses_of(inner, null_at)
-                    else:
-                        words = part.all_ok if inner.count(b",") == part.commas else b""
-                    if words and raw[34] == 91 and raw[-1] == 93:
-                        values.append(part.named_values(inner.split(b",")) if part.named else inner)
-                        statuses.append(words)
-                        fresh.append(b"%d" % (age_us // 1000))
-                        at.append(instant_text(event_us))
-                        continue
+            found = part.plain(raw, now_us)
+            if found is not None:
+                inner, words, age_us, event_us = found
+                ages.append(age_us)
+                values.append(part.named_values(inner.split(b",")) if part.named else inner)
+                statuses.append(words)
+                fresh.append(b"%d" % (age_us // 1000))
+                at.append(instant_text(event_us))
+                continue
             answer = part.answer(raw, now_us)
             if self.refuses and answer.doubtful:
                 self._check(raws, now_us)
@@ -120,7 +145,7 @@ class Reply:
                 details.update(answer.details)
         return values, statuses, fresh, at, details
 
-    def _ordered(self, raws: Raws, now_us: int) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], dict[str, str]]:
+    def _ordered(self, raws: Raws, now_us: int) -> tuple[Texts, Texts, Texts, Texts, Details]:
         """The same where the order asked for goes back and forth between views: values and statuses are one text each."""
         assert self.order is not None
         answers = [part.answer(raw, now_us) for part, raw in zip(self.parts, raws, strict=True)]
@@ -142,14 +167,14 @@ class Reply:
             answers = answers or [part.answer(raw, now_us) for part, raw in zip(self.parts, raws, strict=True)]
             self.plan.check_refusals([status for answer in answers for status in answer.statuses])
 
-    def _compact_form(self) -> list[bytes]:
+    def _compact_form(self) -> Texts:
         """Texts and holes in turn."""
         holes, views = [b","] * ((self.width if self.order is None else 1) - 1), [b","] * (self.width - 1)
         texts = [b'"values":[', *holes, b'],"status":[', *holes, b'],"freshness_ms":[', *views, b'],"event_timestamp":[', *views,
                  b"]", b"}"]
         return in_turn(texts)
 
-    def _full_form(self) -> list[bytes]:
+    def _full_form(self) -> Texts:
         """Texts and holes in turn."""
         holes = [b","] * ((self.width if self.order is None else 1) - 1)
         first, *others = [orjson.dumps(label) + b":" for label in self.labels]

@@ -19,6 +19,7 @@ from skewless.serve.requests import BODY_BYTES_MAX
 HEAD_BYTES_MAX = 32 * 1024
 REQUEST_S = 30.0                # of one request's arrival
 LOOK_S = 5.0
+JOINED_MAX = 16_384
 _head: tuple[Any, bytes] = (None, b"")
 
 
@@ -108,7 +109,10 @@ class Protocol(HttpToolsProtocol):
         if lookup.disconnected or self.transport.is_closing():
             return
         end = b"\r\n\r\n" if lookup.keep_alive else b"\r\nconnection: close\r\n\r\n"
-        self.transport.write(b"".join((self._head(), b"%d" % len(body), end, body)))
+        if len(body) <= JOINED_MAX:
+            self.transport.write(b"".join((self._head(), b"%d" % len(body), end, body)))
+        else:                       # the transport sends both at once, without a copy
+            self.transport.writelines((b"".join((self._head(), b"%d" % len(body), end)), body))
         if not lookup.keep_alive:
             self.transport.close()
         self.on_response_complete()

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import cycle
 from math import inf
 
-from skewless.clock import now_us
 from skewless.lookup import ViewPlan
 from skewless.rows import HEADER_SIZE
 from skewless.rows.row import LAYOUT
@@ -21,6 +20,7 @@ AGES_S = (1, 10, 60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 86_400, 3 * 86_400,
 AGES_US = tuple(s * 1_000_000 for s in AGES_S)
 RESULTS = ("valid", "stale", "expired", "missing")
 VALID, STALE, EXPIRED, MISSING = range(4)
+Part = tuple[list[int], "Spread", float, float]     # results, ages, stale after, ttl
 unpack = LAYOUT.unpack_from
 
 
@@ -42,6 +42,17 @@ class Spread:
         """One observation; a bound belongs to its bucket."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+
+    def add_sorted(self, values: Sequence[float]) -> None:
+        """Many observations in rising order."""
+        self.total += sum(values)
+        at, n = 0, len(values)
+        while at < n:
+            bucket = bisect_left(self.bounds, values[at])
+            until = bisect_right(values, self.bounds[bucket], at) if bucket < len(self.bounds) else n
+            self.counts[bucket] += until - at
+            at = until
 
 
 class ViewTally:
@@ -71,7 +82,9 @@ class Tally:
         parts = plan.compiled.get("tally")
         if parts is None:
             parts = plan.compiled["tally"] = tuple(self._part(vp) for vp in plan.views)
-        now = now_us()
+        if len(seen.ages) == len(rows):
+            return self._valid(parts, seen.ages)
+        now = seen.at_us
         for part, raw in zip(parts if len(rows) == len(parts) else cycle(parts), rows, strict=False):
             results, ages, stale, ttl = part
             if raw is None or len(raw) <= HEADER_SIZE:
@@ -82,7 +95,20 @@ class Tally:
             ages.total += age
             results[VALID if age <= stale else EXPIRED if age > ttl else STALE] += 1
 
-    def _part(self, vp: ViewPlan) -> tuple[list[int], Spread, float, float]:
+    def _valid(self, parts: Sequence[Part], ages: Sequence[int]) -> None:
+        """Counts rows that are all valid, by their ages: as many for each part."""
+        if len(ages) == len(parts):
+            for (results, spread, _, _), age in zip(parts, ages, strict=True):
+                results[VALID] += 1
+                spread.add(age)
+            return
+        each = len(ages) // len(parts)
+        for i, (results, spread, _, _) in enumerate(parts):
+            mine = sorted(ages[i * each : (i + 1) * each])
+            results[VALID] += each
+            spread.add_sorted(mine)
+
+    def _part(self, vp: ViewPlan) -> Part:
         tally = self.views.setdefault(vp.view.ref, ViewTally())
         ttl = inf if vp.ttl_us is None else vp.ttl_us
         return tally.results, tally.ages, min(ttl, inf if vp.stale_us is None else vp.stale_us), ttl

@@ -148,6 +148,9 @@ class Plan:
             for ref, group in groups.items()
         )
         self.key_groups = _key_groups(namespace, views)
+        maker, members = self.key_groups[0]
+        alone = len(self.key_groups) == 1 and len(maker.names) == 1
+        self.simple = (maker, [suffix for _, suffix in members]) if alone else None         # one join key for all views
         self.grouped = self.names == tuple(name for vp in self.views for name in vp.names)
         self.size = sum(64 + len(name) for name in self.names)      # about; what the cache of plans is bounded by
         self.compiled: dict[Any, Any] = {}                          # for whoever renders replies
@@ -175,6 +178,22 @@ class Plan:
                     raise SkewlessError("SK413", f"join keys of more than {KEY_BYTES_MAX} bytes together")
                 for position, suffix in members:
                     out[position] = stem + suffix
+        return out
+
+    def keys_of(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+        """`keys` of each entity, one after the other. Raises what `keys` raises; the fact names the entity's index."""
+        if self.simple is not None and set(map(len, entities)) == {1}:
+            maker, suffixes = self.simple
+            stems = maker.plain_stems(entities)
+            if stems is not None:
+                return [stem + suffix for stem in stems for suffix in suffixes]
+        out: list[bytes | None] = []
+        for index, one in enumerate(entities):
+            try:
+                out += self.keys(one)
+            except SkewlessError as error:
+                error.fact = f"entities[{index}]: {error.fact}"
+                raise
         return out
 
     def typed(self, entities: Mapping[str, Any]) -> dict[str, Any]:

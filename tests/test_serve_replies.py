@@ -30,6 +30,7 @@ from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, View
 from skewless.rows.values import json_encoder
 from skewless.serve import create_app
 from skewless.serve.protocol import Protocol
+from skewless.serve.tally import AGES_US, Spread
 from skewless.serve.topology import RedisPyStore
 from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, valkey, view, worlds
 
@@ -421,12 +422,86 @@ def test_commas_quotes_and_brackets_inside_values_are_values(paths: Any) -> None
     """Rows are cut at their commas; those inside of texts and arrays are not cuts."""
     v = view("v", CARRIER, tuple(Feature(name=n, type=t) for n, t in (("a", "string"), ("b", "array<string>"), ("c", "string"))))
     publish(paths, registry_of(v))
-    for values in (['a,b"],[', ["x,y", '"', None], "null"], ["", [], ","], ["null", None, "\\,\\"], [None, [""], "é☃,"],
-                   ["null", None, "[null]"], ["nullnull", [None], "null"], [None, None, "null "]):
+    rows_ = (['a,b"],[', ["x,y", '"', None], "null"], ["", [], ","], ["null", None, "\\,\\"], [None, [""], "é☃,"],
+             ["null", None, "[null]"], ["nullnull", [None], "null"], [None, None, "null "], ["a", None, None], [None, None, "a"],
+             ["null", None, "null"], ["null", None, None], [None, None, "null"], ["nu", None, "ll"], ["t", None, "true"])
+    texts = view("texts", CARRIER, (Feature(name="x", type="string"), Feature(name="y", type="string")))
+    publish(paths, registry_of(v, texts))
+    for i, (x, _, y) in enumerate(rows_):
+        paths[0].put(texts, (f"c{i}",), encode(texts, [x, y], NOW_US))
+    alike = [i for i, (x, _, y) in enumerate(rows_) if all(value is None or value.isalpha() for value in (x, y))]
+    for some in (range(len(rows_)), alike):
+        reply = both(paths, "POST", "/online-features/batch", json={
+            "features": ["texts"], "entities": [{"carrier": f"c{i}"} for i in some], "format": "compact"}).json()
+        for i, found in zip(some, reply["results"], strict=True):
+            expected = [rows_[i][0], rows_[i][2]]
+            assert found["values"] == expected and found["status"] == ["null" if x is None else "ok" for x in expected]
+    for values in rows_:
         paths[0].put(v, ("UA",), encode(v, values, NOW_US))
         reply = both(paths, "GET", "/feature-views/v/online-features?entity_id=UA").json()
         assert list(reply["features"].values()) == values
         assert list(reply["metadata"]["status"].values()) == ["null" if value is None else "ok" for value in values]
+
+
+VALUES = {
+    "string": st.none() | st.sampled_from(["null", "n,ull", '"', "\\", "\\n", "nul", "ü☃", ""]) | st.text(max_size=6),
+    "int64": st.none() | st.integers(-(2**63), 2**63 - 1), "bool": st.none() | st.booleans(),
+    "float64": st.none() | st.floats(), "array<string>": st.none() | st.lists(st.none() | st.text(max_size=3), max_size=3),
+}
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> tuple[tuple[View, ...], list[list[Any]], Form]:
+    """Two views, and for each of up to 30 entities a row of each: values and age, a tombstone, or nothing."""
+    views, stored = [], []
+    for name in ("a", "b"):
+        kinds = draw(st.lists(st.sampled_from(list(VALUES)), min_size=1, max_size=6))
+        features = tuple(Feature(name=f"{name}{i}", type=kind) for i, kind in enumerate(kinds))
+        limits = {"ttl_us": draw(st.sampled_from([None, HOUR_US])), "error_after_us": draw(st.sampled_from([None, HOUR_US // 2]))}
+        views.append(view(name, (JoinKey("n", "int64"),), features, codec=draw(st.sampled_from(["json", "msgpack"])), **limits))
+        values = st.tuples(*[VALUES[kind] for kind in kinds])
+        ages = st.sampled_from([-1, 0, 1, 999_000, HOUR_US // 2, HOUR_US // 2 + 1, HOUR_US, HOUR_US + 1])
+        rare = st.none() if draw(st.booleans()) else values
+        stored.append(draw(st.lists(st.tuples(values | rare, ages) | rare, min_size=1, max_size=30)))
+    return tuple(views), stored, draw(FORMS)
+
+
+@settings(max_examples=2_000 if SOAK else 120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(columns())
+def test_a_batch_is_its_entities_one_by_one(paths: Any, world: Any) -> None:
+    """Columns of rows are read at a glance where they are alike; each entity's part is that of its own lookup."""
+    views, stored, form = world
+    n = min(map(len, stored))
+    served = paths[0]
+    served.redis.flushall()
+    publish(paths, registry_of(*views))
+    for v, column in zip(views, stored, strict=True):
+        for i, row in enumerate(column[:n]):
+            if row is not None and len(row) == 2 and isinstance(row[0], tuple):
+                served.put(v, (i,), encode(v, list(row[0]), NOW_US - row[1]))
+            elif row is not None:
+                served.put(v, (i,), rows.tombstone(v, NOW_US, NOW_US, NOW_US))
+    body = {"features": ["a", "b"], "format": "compact" if form.compact else "full", "int64_as_string": form.int64_as_string}
+    batch = both(paths, "POST", "/online-features/batch", json={**body, "entities": [{"n": i} for i in range(n)]})
+    assert batch.status_code == 200, batch.text
+    shown = batch.json()["results"]
+    for i in range(n):
+        one = served.post("/online-features", {**body, "entities": {"n": i}}).json()
+        for name in ("names", "views", "version"):
+            assert not form.compact or batch.json()[name] == one.pop(name)
+        assert shown[i] == one
+
+
+def test_histograms_take_many_at_once() -> None:
+    @given(st.lists(st.integers(0, 10**14) | st.sampled_from(AGES_US), max_size=40))
+    def same_as_one_by_one(values: list[int]) -> None:
+        many, each = Spread(AGES_US), Spread(AGES_US)
+        many.add_sorted(sorted(values))
+        for value in values:
+            each.add(value)
+        assert (many.counts, many.total) == (each.counts, each.total)
+
+    same_as_one_by_one()
 
 
 def test_msgpack_rows_read_as_json_rows_do() -> None:

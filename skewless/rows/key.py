@@ -32,6 +32,9 @@ def row_key(namespace: str, view: View, values: Sequence[Any]) -> bytes:
     return f"{namespace}:{{{'|'.join(parts)}}}{key_suffix(view)}".encode()
 
 
+PLAIN_CHARS_MAX = 500
+
+
 class KeyMaker:
     """`parse_key` and `row_key` of one entity's keys, with everything that depends only on the definitions computed once."""
 
@@ -57,6 +60,22 @@ class KeyMaker:
                     raise SkewlessError(error.code, f'join key "{name}": {fact}', detail=error.detail, hint=error.hint) from None
             text += "|" + part
         return (text + "}").encode()
+
+
+    def plain_stems(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes] | None:
+        """`stem` of each where there is one join key and all values are written as they are; else None."""
+        (name,), (kind,) = self.names, self._plain
+        values: list[Any] = [one.get(name) for one in entities]
+        if kind is _plain_int:
+            if set(map(type, values)) != {int} or min(values) < -(2**31) or max(values) >= 2**31:
+                return None
+        elif kind is not _plain_text or set(map(type, values)) != {str} or not all(values):
+            return None
+        else:
+            together = "".join(values)
+            if not together.isascii() or not together.isalnum() or max(map(len, values)) > PLAIN_CHARS_MAX:
+                return None
+        return "\n".join([f"{self._head}|{value}}}" for value in values]).encode().split(b"\n")
 
 
 def _plain_text(value: Any) -> str | None:
