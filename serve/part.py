@@ -23,7 +23,7 @@ UNSIGNED = bytes(set(range(256)) - set(b',"nul[]\\\n'))
 start_of = struct.Struct(">10sq16xB").unpack_from   # what says how a row is read, its event time, and its body's first byte
 ROW_BYTES_MIN = 36                                  # a header and an array
 BODY_AT, BRACKET, BRACKET_END = 34, 91, 93
-MINUTES_MAX = 65_536
+KEPT_MAX = 65_536
 
 
 class RowError(Exception):
@@ -264,21 +264,28 @@ def template(names: Sequence[str]) -> Texts:
 
 def instant_text(at_us: int) -> bytes:
     """An instant as a JSON string."""
-    minutes, us = divmod(at_us, 60_000_000)
-    minute = _minutes.get(minutes) or _minute(minutes)
-    seconds, us = divmod(us, 1_000_000)
+    seconds, us = divmod(at_us, 1_000_000)
+    head = _seconds.get(seconds) or _second(seconds)
     if us % 1000:
-        return b'"%b:%02d.%06dZ"' % (minute, seconds, us)
-    return b'"%b:%02d.%03dZ"' % (minute, seconds, us // 1000) if us else b'"%b:%02dZ"' % (minute, seconds)
+        return b"%b.%06dZ\"" % (head, us)
+    return b"%b.%03dZ\"" % (head, us // 1000) if us else head + b'Z"'
 
 
+_seconds: dict[int, bytes] = {}
 _minutes: dict[int, bytes] = {}
 
 
-def _minute(minutes: int) -> bytes:
-    if len(_minutes) >= MINUTES_MAX:
-        _minutes.clear()
-    text = _minutes[minutes] = format_instant(minutes * 60_000_000)[:16].encode()
+def _second(seconds: int) -> bytes:
+    """A quote and the instant up to its seconds. Those of many minutes are kept: rows of a batch have few event times."""
+    minutes, second = divmod(seconds, 60)
+    minute = _minutes.get(minutes)
+    if minute is None:
+        if len(_minutes) >= KEPT_MAX:
+            _minutes.clear()
+        minute = _minutes[minutes] = format_instant(minutes * 60_000_000)[:16].encode()
+    if len(_seconds) >= KEPT_MAX:
+        _seconds.clear()
+    text = _seconds[seconds] = b'"%b:%02d' % (minute, second)
     return text
 
 

@@ -32,6 +32,7 @@ log = logging.getLogger("skewless.serve")
 KEEP_ALIVE_S = 75
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"     # read by prometheus_client when it is first imported, which is in a worker
 DRAIN_S = 10
+GC_THRESHOLDS = (20_000, 50, 50)        # lookups make next to no cycles, and a full look is a pause for all of them
 BACKLOG = 2048
 
 
@@ -46,6 +47,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         self.on_ready()
 
     @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
@@ -30,6 +31,7 @@ from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, View
 from skewless.rows.values import json_encoder
 from skewless.serve import create_app
 from skewless.serve.protocol import Protocol
+from skewless.serve.requests import query_pairs
 from skewless.serve.tally import AGES_US, Spread
 from skewless.serve.topology import RedisPyStore
 from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, valkey, view, worlds
@@ -416,6 +418,14 @@ def test_options_that_do_not_exist(paths: Any, query: str) -> None:
     publish(paths, registry_of(view("v", CARRIER, NUMBERS)))
     reply = both(paths, "GET", f"/feature-views/v/online-features?entity_id=UA&{query}")
     assert reply.status_code == 400 and reply.json()["code"] == "SK400"
+
+
+def test_queries_are_read_as_the_standard_library_does() -> None:
+    @given(st.lists(st.sampled_from(["&", "=", "a", "b=1", "%41", "+", "%", ";", "#", "%zz"]), max_size=12).map("".join))
+    def same_pairs(text: str) -> None:
+        assert query_pairs(text) == parse_qsl(text, keep_blank_values=True)
+
+    same_pairs()
 
 
 def test_commas_quotes_and_brackets_inside_values_are_values(paths: Any) -> None:
