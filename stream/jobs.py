@@ -53,15 +53,17 @@ class Jobs:
         with self.records.claimed(view) as claim:
             before = claim.stream
             running = self.running(before, f"{namespace}.{view.ref} ")
+            row = {
+                "topic": messages.topic(namespace, view), "fingerprint": script.fingerprint,
+                "script": [*script.setup, script.job],
+            }
             if running and not reset:
-                raise _runs(view.ref, running, self.cluster)
+                return self._found(claim, running, script.name, row | {"start": start})
             if before.state and before.fingerprint != script.fingerprint and not reset:
                 raise changed(view.ref, before.fingerprint, script.fingerprint)
             for job_id in running if reset else ():
                 self.cluster.manager.cancel(job_id)
             resumed = "" if reset or not before.state else self._resume_path(before)
-            statements = [*script.setup, script.job]
-            row = {"topic": messages.topic(namespace, view), "fingerprint": script.fingerprint, "script": statements}
             return self._start(claim, resumed, row | ({} if resumed else {"start": start}), "reset" if reset else "submit")
 
     def upgrade(self, view: View, namespace: str, script: StreamScript) -> Started | None:
@@ -110,24 +112,42 @@ class Jobs:
             alive = self.running(now)
             if now.job_id in alive:
                 return None
-            if alive:       # a process ended between its submission and its record of it
-                claim.save(job_id=alive[0], state="running", **self._kept(now, alive[0]))
+            if alive:
+                self._adopt(claim, next(iter(alive)), {})
                 return None
             return self._start(claim, self._resume_path(now), {}, "resume")
 
-    def running(self, stream: StreamJob, name: str = "") -> list[str]:
-        """The jobs of a stream that are alive on this cluster: the recorded one, and any of the same name.
+    def running(self, stream: StreamJob, name: str = "") -> dict[str, str]:
+        """Id -> name of the jobs of a stream that are alive on this cluster: the recorded one, and any of the same name.
 
         Raises SK834 when it runs on another cluster.
         """
         name = name or _name_of(stream)
-        found = [i for i, n, state in self.cluster.manager.jobs() if state in ALIVE and (i == stream.job_id or _named(n, name))]
+        known = self.cluster.manager.jobs()
+        found = {i: n for i, n, state in known if state in ALIVE and (i == stream.job_id or _named(n, name))}
         if not found and stream.job_id and stream.gateway != self.cluster.name and _alive_elsewhere(stream):
             raise SkewlessError(
                 "SK834", f'the stream of view "{stream.ref}" runs at {stream.gateway}',
                 hint=f"Stop it there: skewless stream stop {stream.ref}, with that gateway",
             )
-        return sorted(found, key=lambda job_id: job_id != stream.job_id)
+        return found
+
+    def _found(self, claim: Claim, running: dict[str, str], name: str, values: dict[str, Any]) -> Started:
+        """A job of the view runs: one whose beginner ended before it wrote that down is taken over, any other is SK834."""
+        before = claim.stream
+        job_id = next(iter(running))
+        if before.job_id in running or running[job_id] != name:
+            raise _runs(before.ref, job_id, self.cluster)
+        resumed = self._resume_path(before) if before.state else ""
+        values |= {"restored_from": resumed, "submitted_at_us": now_us(), "stopped_at_us": None}
+        stream = self._adopt(claim, job_id, values)
+        return Started(stream, *self._await(job_id), resumed)
+
+    def _adopt(self, claim: Claim, job_id: str, values: dict[str, Any]) -> StreamJob:
+        kept = self._kept(claim.stream, job_id)
+        return claim.save(
+            **kept, **values, job_id=job_id, state="running", gateway=self.cluster.name, savepoint="", checkpoint="", error=""
+        )
 
     def _start(self, claim: Claim, resumed: str, values: dict[str, Any], kind: str) -> Started:
         before = claim.stream
@@ -145,7 +165,28 @@ class Jobs:
             raise SkewlessError(
                 "SK845", f'the job of view "{stream.ref}" fails: {trouble}', detail=f"Job {job_id} at {self.cluster.manager.url}."
             )
+        self._end_doubles(stream)
         return Started(stream, works, trouble, resumed)
+
+    def end_doubles(self, stream: StreamJob) -> list[str]:
+        """Ends jobs of the stream's very script beside the recorded one; their ids. A gateway goes on with what it was given by a
+        process that was killed, so such a job may appear after another one was started. Raises SK835.
+        """
+        if not self._doubles(stream):
+            return []
+        with self.records.claimed(stream) as claim:
+            return self._end_doubles(claim.stream)
+
+    def _end_doubles(self, stream: StreamJob) -> list[str]:
+        found = self._doubles(stream)
+        for job_id in found:
+            self.cluster.manager.cancel(job_id)
+        return found
+
+    def _doubles(self, stream: StreamJob) -> list[str]:
+        known = self.cluster.manager.jobs()
+        alive = {i: n for i, n, state in known if state in ALIVE}
+        return [i for i, n in alive.items() if i != stream.job_id in alive and n == alive[stream.job_id]]
 
     def _kept(self, before: StreamJob, job_id: str) -> dict[str, Any]:
         """Where the job keeps its checkpoints, and the folders that are of no use once it has made one."""
@@ -180,9 +221,9 @@ def changed(ref: str, before: str, now: str) -> SkewlessError:
     )
 
 
-def _runs(ref: str, job_ids: list[str], cluster: Cluster) -> SkewlessError:
+def _runs(ref: str, job_id: str, cluster: Cluster) -> SkewlessError:
     return SkewlessError(
-        "SK834", f'the stream of view "{ref}" runs already: job {job_ids[0]}', detail=f"Cluster: {cluster.manager.url}.",
+        "SK834", f'the stream of view "{ref}" runs already: job {job_id}', detail=f"Cluster: {cluster.manager.url}.",
         hint=f"See it with: skewless stream status; end it with: skewless stream stop {ref}",
     )
 

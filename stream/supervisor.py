@@ -88,6 +88,8 @@ class Supervisor:
             state = jobs.cluster.manager.state(stream.job_id)
             if state in ALIVE:
                 self._seen(jobs.cluster.manager, stream, state, trying)
+                for job_id in jobs.end_doubles(stream):
+                    self._say(f"{stream.ref}: job {job_id} was there twice and is ended")
                 return True
             if stream.gateway.startswith(LOCAL):
                 self._tell(trying, f"{stream.ref}: runs in a process of its own; skewless stream submit --local starts it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,11 +20,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from skewless import messages
 from skewless.cli.stream_project import Project, cluster_of, kafka_of
 from skewless.config import Config
-from skewless.dev.process import Server, free_ports
+from skewless.dev.process import Server, answers, free_ports
 from skewless.dev.stack import START_SECONDS_MAX, Stack
 from skewless.errors import SkewlessError
 from skewless.registry.stream_jobs import StreamRecords
+from skewless.stream import checkpoints
 from skewless.stream.checkpoints import local
+from skewless.stream.jobmanager import ALIVE
 from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
 from tests.stream_feed import TARGETS, Feed, apply, rows, settled, write
@@ -283,3 +286,80 @@ def test_what_is_wrong_is_said(world: World, config: Config, manifest: dict[str,
 def _with(project: Project, manifest: dict[str, Any]) -> Project:
     project.__dict__["manifest"] = manifest
     return project
+
+
+def test_flink_of_our_own_stops_with_a_savepoint_and_a_cluster_goes_on(world: World, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "skewless.cli", "stream", "submit", "rotation@1", "--local", "--project-dir", world.config.root]
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        with open(tmp_path / name, "wb") as log:
+            process = subprocess.Popen([*argv, "--target", world.config.target], stdout=log, stderr=log)
+        eventually(lambda: process.poll() is not None or b"runs here" in (tmp_path / name).read_bytes())
+        assert process.poll() is None, (tmp_path / name).read_text()
+        return process
+
+    if ROUNDS > 1:
+        process = start("killed.log")
+        killed = world.records.require("rotation", 1)
+        eventually(lambda: checkpoints.newest(killed.checkpoint_dir))
+        process.kill()
+        process.wait()
+        eventually(lambda: not answers(int(killed.gateway.rpartition(":")[2])))
+        assert not world.supervisor().once() and "--local" in world.said[-1]
+    process = start("stopped.log")
+    if ROUNDS > 1:
+        assert world.records.require("rotation", 1).restored_from.startswith(killed.checkpoint_dir)
+    world.feed.send(20)
+    assert world.check(1) >= len(world.feed.sent)
+    (shown,) = json.loads(world.command("status", "rotation@1", "--json").stdout)
+    assert (shown["state"], shown["job_state"]) == ("running", "RUNNING") and shown["gateway"].startswith("local ")
+    with pytest.raises(SkewlessError, match="SK834"):
+        world.project.submit(world.jobs, "rotation@1")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS_MAX) == 0, (tmp_path / "stopped.log").read_text()
+    stopped = world.records.require("rotation", 1)
+    assert stopped.state == "stopped" and "savepoint-" in stopped.savepoint
+    world.feed.send(20)
+    assert world.project.submit(world.jobs, "rotation@1").resumed == stopped.savepoint
+    world.check(1)
+
+
+@pytest.mark.parametrize("moment", range(ROUNDS))
+def test_a_submission_that_is_killed_leaves_one_job(world: World, moment: int) -> None:
+    manager = world.jobs.cluster.manager
+    jobs = world.jobs
+
+    def ours() -> list[str]:
+        prefix = f"{world.config.namespace}.rotation@1 "
+        return [i for i, name, state in manager.jobs() if name.startswith(prefix) and state in ALIVE]
+
+    child = multiprocessing.get_context("fork").Process(target=world.project.submit, args=(jobs, "rotation@1"))
+    child.start()
+    if moment % 2 == 0:
+        eventually(ours)                # submitted, and not yet written down, or just so
+    else:
+        time.sleep(0.4 * moment)        # somewhere on the way
+    os.kill(child.pid or 0, signal.SIGKILL)
+    child.join()
+    try:
+        world.project.submit(jobs, "rotation@1")
+    except SkewlessError as error:
+        assert error.code == "SK834", error
+    time.sleep(2.0 if moment else 0.0)      # what the gateway was given by the one that was killed, it does
+    assert world.supervisor().once()
+    assert ours() == [world.records.require("rotation", 1).job_id]
+    world.check(1)
+
+
+def test_a_supervisor_runs_until_it_is_told_to_end_and_the_jobs_go_on(world: World) -> None:
+    started = world.project.submit(world.jobs, "rotation@1")
+    argv = [sys.executable, "-m", "skewless.cli", "stream", "run", "--project-dir", world.config.root]
+    process = subprocess.Popen([*argv, "--target", world.config.target], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None and "looking after all submitted streams" in process.stderr.readline()
+    eventually(lambda: world.jobs.cluster.manager.checkpoint(started.stream.job_id))
+    world.jobs.cluster.manager.cancel(started.stream.job_id)
+    assert started.stream.job_id in process.stderr.readline() and "started from" in process.stderr.readline()
+    after = world.records.require("rotation", 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS_MAX) == 0 and "the jobs go on" in process.stderr.read()
+    assert after.job_id != started.stream.job_id and world.state() == "RUNNING"

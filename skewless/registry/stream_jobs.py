@@ -3,12 +3,14 @@
     running -> stopped (by `stop`), failed (its job ended by an error), gone (the cluster does not know its job any more)
 
 Whoever starts or stops a job claims the stream first, so two of them never do it at once. A claim that its holder did not give
-back ends after CLAIM_SECONDS_MAX.
+back ends after CLAIM_SECONDS_MAX, or at once where it is seen that its holder is dead.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,6 +59,7 @@ class StreamJob(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     revision: int = 0
     claimed_at_us: int | None = None
+    claimed_by: str = ""
     stopped_at_us: int | None = None
 
     @property
@@ -106,11 +109,12 @@ class StreamRecords:
                     job_id="", checkpoint_dir="", submitted_at_us=0,
                 )
                 self._write(connection, before, new=True)
-            elif before.claimed_at_us is not None and now - before.claimed_at_us < CLAIM_SECONDS_MAX * 1_000_000:
+            elif _held(before, now):
                 fact = f'the stream of view "{before.ref}" is being started or stopped by another process'
                 hint = f"Wait for it; a process that died is forgotten in {CLAIM_SECONDS_MAX} s."
                 raise SkewlessError("SK835", fact, hint=hint)
-            mine = msgspec.structs.replace(before, revision=before.revision + 1, claimed_at_us=now)
+            me = _place(os.getpid())
+            mine = msgspec.structs.replace(before, revision=before.revision + 1, claimed_at_us=now, claimed_by=me)
             self._write(connection, mine)
         claim = Claim(self, mine)
         try:
@@ -184,9 +188,34 @@ class Claim:
             if not self.stream.state:
                 self._records._delete(connection, self.stream)
             else:
-                self._records._write(connection, msgspec.structs.replace(self.stream, claimed_at_us=None))
+                self._records._write(connection, msgspec.structs.replace(self.stream, claimed_at_us=None, claimed_by=""))
 
     def _require(self, connection: sa.Connection) -> None:
         now = next(iter(self._records._select(connection, _TABLE.c.id == self.stream.id)), None)
         if now is None or now.revision != self.stream.revision:
             raise SkewlessError("SK835", f'the stream of view "{self.stream.ref}" was taken over by another process')
+
+
+def _held(stream: StreamJob, now: int) -> bool:
+    """Whether somebody has claimed the stream who is not known to be dead."""
+    if stream.claimed_at_us is None or now - stream.claimed_at_us >= CLAIM_SECONDS_MAX * 1_000_000:
+        return False
+    pid = stream.claimed_by.rpartition(" ")[2]
+    if not pid.isdigit() or stream.claimed_by != _place(int(pid)):
+        return True         # on another machine, or in another container
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _place(pid: int) -> str:
+    """A process by machine, namespace of processes and number."""
+    try:
+        inside = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        inside = 0
+    return f"{socket.gethostname()} {inside} {pid}"

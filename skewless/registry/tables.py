@@ -106,6 +106,7 @@ streams = sa.Table(
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("claimed_at_us", sa.BigInteger),
+    sa.Column("claimed_by", sa.Text, nullable=False),
     sa.Column("submitted_at_us", sa.BigInteger, nullable=False),
     sa.Column("stopped_at_us", sa.BigInteger),
 )

@@ -7,7 +7,7 @@ revision = "0003"
 down_revision = "0002"
 _TEXTS = (
     "state", "topic", "script", "start", "gateway", "job_id", "checkpoint_dir", "checkpoint", "savepoint", "restored_from",
-    "leftovers", "error",
+    "leftovers", "error", "claimed_by",
 )
 
 

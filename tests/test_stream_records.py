@@ -1,0 +1,192 @@
+"""What streams are remembered by: claims, folders of checkpoints, brokers in kept scripts, where a job begins."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from skewless.brokers import client_settings
+from skewless.config import Config, read_config
+from skewless.dev.process import free_ports
+from skewless.errors import SkewlessError
+from skewless.registry.model import JoinKey, Streaming, StreamSource, View
+from skewless.registry.stream_jobs import CLAIM_SECONDS_MAX, StreamJob, StreamRecords
+from skewless.stream import checkpoints
+from skewless.stream.cluster import Remote
+from skewless.stream.position import start_ms
+from skewless.stream.supervisor import Supervisor
+from skewless.stream.tables import UNNAMED, Kafka, with_brokers
+
+JOB = {"topic": "t", "fingerprint": "f", "script": ["s"], "gateway": "http://g", "job_id": "j", "checkpoint_dir": "file:///c/j"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "skewless.yml").write_text("project: shop\n")
+    return read_config(tmp_path)
+
+
+def view(version: int = 1, **change: object) -> View:
+    source = StreamSource(name="s", topic="t", event_timestamp="e", unique_id="u", lateness_us=2_000_000)
+    made = View(
+        name="rotation", version=version, entity="plane", join_keys=(JoinKey("tailnum", "string"),), features=(), streamed=True,
+        input_lookback_us=3_600_000_000, stream=Streaming(sources=(source,)),
+    )
+    return msgspec.structs.replace(made, **change)
+
+
+def submitted(config: Config, version: int = 1) -> StreamJob:
+    with StreamRecords(config).claimed(view(version)) as claim:
+        return claim.save(**JOB, state="running", submitted_at_us=1)
+
+
+def test_a_stream_is_there_once_it_has_a_job(config: Config) -> None:
+    records = StreamRecords(config)
+    with pytest.raises(SkewlessError, match="SK837"):
+        records.require("rotation", 1)
+    with pytest.raises(ZeroDivisionError), records.claimed(view()) as claim:
+        assert claim.stream.state == "" and records.read("rotation", 1) is None and records.all() == []
+        1 / 0  # noqa: B018
+    assert records.all() == []
+    made = submitted(config)
+    assert [s.ref for s in records.all()] == ["rotation@1"] and submitted(config, 2).version == 2
+    assert records.require("rotation", 1) == msgspec.structs.replace(made, claimed_at_us=None, claimed_by="")
+    assert StreamRecords(msgspec.structs.replace(config, target="prod")).all() == []
+
+
+def test_one_claims_a_stream_at_a_time_and_a_dead_claim_ends(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    records, stream = StreamRecords(config), submitted(config)
+    monkeypatch.setenv("SKEWLESS_CLOCK", "2026-01-01T00:00:00Z")
+    with records.claimed(stream) as first:
+        with pytest.raises(SkewlessError, match="SK835"), records.claimed(stream):
+            pass
+        assert not records.note(stream, error="seen")               # a claimed stream is its holder's
+        monkeypatch.setenv("SKEWLESS_CLOCK", f"2026-01-01T00:{CLAIM_SECONDS_MAX // 60:02d}:01Z")
+        with records.claimed(stream) as second:
+            with pytest.raises(SkewlessError, match="SK835.*taken over"):
+                first.save(job_id="of the first")
+            second.save(job_id="of the second")
+    now = records.require("rotation", 1)
+    assert now.job_id == "of the second" and now.claimed_at_us is None
+    assert not records.note(stream, error="too late") and records.note(now, error="seen")
+    assert records.require("rotation", 1).error == "seen"
+
+
+def _die(config: Config) -> None:
+    with StreamRecords(config).claimed(view()):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_claim_of_a_process_that_was_killed_ends_with_it(config: Config) -> None:
+    submitted(config)
+    process = multiprocessing.get_context("fork").Process(target=_die, args=(config,))
+    process.start()
+    process.join()
+    assert StreamRecords(config).require("rotation", 1).claimed_at_us is not None
+    assert submitted(config).job_id == "j"
+
+
+def _count(config: Config, rounds: int) -> None:
+    records, done = StreamRecords(config), 0
+    while done < rounds:
+        try:
+            with records.claimed(view()) as claim:
+                claim.save(**JOB, state="running", submitted_at_us=claim.stream.submitted_at_us + 1)
+                done += 1
+        except SkewlessError as error:
+            assert error.code == "SK835", error
+
+
+def test_processes_that_start_the_same_stream_take_turns(config: Config) -> None:
+    rounds = 50 if os.environ.get("SKEWLESS_SOAK") else 5
+    processes = [multiprocessing.get_context("fork").Process(target=_count, args=(config, rounds)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [p.exitcode for p in processes] == [0, 0, 0]
+    assert StreamRecords(config).require("rotation", 1).submitted_at_us == 3 * rounds
+
+
+def complete(folder: Path, at: int) -> str:
+    folder.mkdir(parents=True)
+    (folder / "_metadata").write_bytes(b"m")
+    os.utime(folder / "_metadata", (at, at))
+    return f"file://{folder}"
+
+
+def test_a_job_goes_on_from_its_newest_complete_state(config: Config, tmp_path: Path) -> None:
+    own, saved = tmp_path / "c" / "j", tmp_path / "s"
+    stream = msgspec.structs.replace(submitted(config), checkpoint_dir=f"file://{own}")
+    savepoints = f"file://{saved}"
+    assert checkpoints.resume_path(stream, savepoints) == ""        # it never had any: its sources begin anew
+    older = complete(tmp_path / "older" / "chk-9", 1)
+    assert checkpoints.resume_path(msgspec.structs.replace(stream, restored_from=older), savepoints) == older
+    complete(own / "chk-9", 10)
+    newest = complete(own / "chk-10", 20)
+    (own / "chk-11").mkdir()                                        # was being written
+    assert checkpoints.resume_path(msgspec.structs.replace(stream, restored_from=older), savepoints) == newest
+    stopped = complete(saved / "j" / "savepoint-j-1", 30)           # `stop` ended before it wrote that down
+    assert checkpoints.resume_path(stream, savepoints) == stopped
+    assert checkpoints.resume_path(msgspec.structs.replace(stream, savepoint=older), savepoints) == older
+    seen = {"checkpoint_dir": "file:///nix", "job_id": "k", "checkpoint": "/nix"}
+    for lost in ({"savepoint": f"file://{tmp_path}/gone"}, seen):
+        with pytest.raises(SkewlessError, match="SK846"):
+            checkpoints.resume_path(msgspec.structs.replace(stream, **lost), savepoints)
+    far = msgspec.structs.replace(stream, checkpoint_dir="s3://b/c/j", checkpoint="s3://b/c/j/chk-3", job_id="k")
+    assert checkpoints.resume_path(far, "s3://b/s") == "s3://b/c/j/chk-3"
+    assert checkpoints.resume_path(far, "s3://b/s", "s3://b/c/j/chk-4") == "s3://b/c/j/chk-4"
+    assert checkpoints.remove([f"file://{own}", "s3://b/c/j"]) == [f"file://{own}"] and not own.exists()
+
+
+def test_kept_scripts_hold_no_secret() -> None:
+    secret = Kafka("b:9092", {"sasl.jaas.config": "it's secret", "security.protocol": "SASL_SSL"})
+    options = {"topic": "t", "format": "raw"}
+    kept = UNNAMED.options(options)
+    assert with_brokers(["SET 'a' = 'b'", kept], secret) == ["SET 'a' = 'b'", secret.options(options)]
+    assert "secret" not in kept and "it''s secret" in secret.options(options)
+
+
+def test_the_properties_of_java_clients_for_python() -> None:
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="me" password="a\\"b";'
+    given = {"sasl.jaas.config": login, "security.protocol": "SASL_SSL", "ssl.truststore.location": "ca.pem"}
+    found = client_settings("b:1", given | {"ssl.truststore.type": "PEM"})
+    assert (found["sasl.username"], found["sasl.password"], found["ssl.ca.location"]) == ("me", 'a"b', "ca.pem")
+    assert found["security.protocol"] == "SASL_SSL" and found["bootstrap.servers"] == "b:1"
+    for wrong in ({"sasl.jaas.config": "x required;"}, {"ssl.keystore.type": "JKS"}):
+        with pytest.raises(SkewlessError, match="SK838"):
+            client_settings("b:1", wrong)
+
+
+def test_a_job_without_state_begins_before_the_end_of_the_history() -> None:
+    through = 1_767_225_600_000_000
+    assert start_ms(view(), None) is None and start_ms(view(stream=Streaming(only=True)), through) is None
+    assert start_ms(view(), through) == (through - 3_602_000_000) // 1000 - 5000
+    assert start_ms(view(), 0) == 0
+
+
+@pytest.mark.parametrize(("text", "local", "gateway"), [("local", True, ""), ("{gateway: 'http://g:1'}", False, "http://g:1")])
+def test_where_flink_is(tmp_path: Path, text: str, local: bool, gateway: str) -> None:
+    (tmp_path / "skewless.yml").write_text(f"project: shop\nflink: {text}\n")
+    found = read_config(tmp_path).flink
+    assert (found.local, found.gateway) == (local, gateway)
+
+
+def test_a_supervisor_waits_for_a_cluster_that_does_not_answer(config: Config) -> None:
+    submitted(config)
+    (port,) = free_ports(1)
+    said, seconds = list[str](), [0.0]
+    keeper = Supervisor(
+        StreamRecords(config), lambda: (Remote(f"http://127.0.0.1:{port}", config.flink), Kafka("b:1", {})), said.append,
+        clock=lambda: seconds[0],
+    )
+    for now in (0, 0.5, 1.1, 2, 3.2, 100, 10_000):
+        seconds[0] = now
+        assert not keeper.once()
+    assert len(said) == 1 and "SK840" in said[0]
+    assert Supervisor(StreamRecords(config), keeper.where, said.append, refs=["other@1"]).once()
