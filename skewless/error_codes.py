@@ -176,6 +176,11 @@ CODES: dict[str, str] = {
     "SK844": "a job does not end, or not with a savepoint",
     "SK845": "the job of a view fails",
     "SK846": "the state of a stream is not there any more",
+    "SK860": "there is no streamed view to consume",
+    "SK861": "Kafka does not answer when a consumer starts",
+    "SK862": "Kafka does not take the dead letters of a consumer, or does not describe its topic",
+    "SK863": "a consumer cannot go on: its membership ended, or the offsets of a topic went back",
+    "SK864": "a consumer was stopped before everything that it had read was written",
     # SK9xx: environment
     "SK910": "dbt is not installed in this environment",
     "SK911": "a dbt command failed",
@@ -190,5 +195,8 @@ CODES: dict[str, str] = {
     "SK927": "a PostgreSQL server of our own cannot be started",
     "SK930": "a server of `skewless dev up` does not start",
     "SK931": "the servers of `skewless dev up` run already, or do not run",
+    "SK940": "there are no events to replay, or the warehouse's copy of them cannot be read",
+    "SK941": "a topic does not fit a replay",
+    "SK942": "Kafka did not take the records of a replay",
     "SK900": "an error inside skewless",
 }

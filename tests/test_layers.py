@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "brokers": {"errors"},
     "stream": MODEL | {"rows", "sql", "messages", "brokers"},
     "lifeline": set(),
-    "dev": GROUND | {"stream", "embedded", "postgres"},
+    "dev": MODEL | {"stream", "embedded", "postgres"},
     "postgres": GROUND,
     "conformance": MODEL | {"rows", "sql", "stream", "postgres"},
     "remote": {"errors", "error_codes"},

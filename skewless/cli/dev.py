@@ -64,6 +64,40 @@ def status(as_json: AsJson = False, project_dir: ProjectDir = "", target: Target
     _show(now, as_json)
 
 
+@app.command()
+def replay(
+    speed: Annotated[str, typer.Option("--speed", metavar="X|max", help="How many times faster than it happened.")] = "max",
+    since: Annotated[str, typer.Option("--from", metavar="TIMESTAMP", help="Only events that arrived from then on.")] = "",
+    until: Annotated[str, typer.Option("--to", metavar="TIMESTAMP", help="Only events that arrived before then.")] = "",
+    late: Annotated[float, typer.Option("--late", min=0, max=1, help="The share of events that arrive too late to count.")] = 0.0,
+    duplicates: Annotated[float, typer.Option("--duplicates", min=0, max=1, help="The share that is sent twice.")] = 0.0,
+    malformed: Annotated[int, typer.Option("--malformed", min=0, help="So many records besides that are no events.")] = 0,
+    shift_to_now: Annotated[
+        bool, typer.Option("--shift-to-now", help="Move all times by whole days, up to now; what lies ahead waits for its time.")
+    ] = False,
+    close: Annotated[
+        bool, typer.Option("--close", help="At the end send what makes the stream's last windows end; it becomes dead letters.")
+    ] = False,
+    topic: Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be given again. Default: all.")] = None,
+    partitions: Annotated[int, typer.Option("--partitions", min=1, help="Of topics that are made.")] = 2,
+    recreate: Annotated[bool, typer.Option("--recreate", help="Delete the topics first.")] = False,
+    kafka: Annotated[str, typer.Option("--kafka", metavar="HOST:PORT", help="Brokers; default: skewless.yml, else dev up.")] = "",
+    as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
+) -> None:
+    """Publish the events that the warehouse has as if they happened again: the sources that are streams, to their topics.
+
+    Records carry the time at which each event arrived (arrived_at), in the order of arrival, so a replay is the same each time.
+    Ctrl-C ends it; what was sent by then is delivered. Example: skewless dev replay --speed 600 --shift-to-now
+    """
+    from skewless.cli.dev_replay import run
+
+    run(
+        read_config(project_dir or None, target=target or None), speed=speed, since=since, until=until, late=late,
+        duplicates=duplicates, malformed=malformed, shift_to_now=shift_to_now, close=close, topics=topic or [],
+        partitions=partitions, recreate=recreate, kafka=kafka, as_json=as_json,
+    )
+
+
 def _show(state: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(state)
