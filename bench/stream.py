@@ -113,13 +113,17 @@ def backlog(bench: Bench) -> None:
     bench.cancel(job)
     for view in events.VIEWS:
         for kind, (statements, topic) in (("generated", bench.ours(view)), ("by hand", bench.by_hand(view))):
+            worker = bench.pids()["taskmanager"]
+            spent = process_s(worker)
             with sample(kind, pids=tuple(bench.pids().values())) as s:
                 started = time.monotonic()
                 job = bench.start_job(statements)
                 done, ended = _drained(bench, topic, started)
             bench.cancel(job)
-            rows.append({"what": view, "SQL": kind, "rows out": done, "s": ended, "events/s": int(BACKLOG / ended),
-                         "foreign cores": s.foreign_cores})
+            rows.append({
+                "what": view, "SQL": kind, "rows out": done, "s": ended, "events/s": int(BACKLOG / ended),
+                "worker µs an event": (process_s(worker) - spent) / BACKLOG * 1e6, "foreign cores": s.foreign_cores,
+            })
     report.table("stream-backlog", rows)
 
 
@@ -188,7 +192,8 @@ def _messages(bench: Bench, topic: str) -> Iterator[Any]:
 
 def _produce(bench: Bench, numbered: Iterable[tuple[int, int]], *, stamped: bool) -> int:
     """Sends (number, time in microseconds) as events; `stamped` gives the record the event's time. How many."""
-    producer = Producer({"bootstrap.servers": bench.brokers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000, "log_level": 0})
+    settings = {"linger.ms": 5, "queue.buffering.max.messages": 1_000_000, "log_level": 0}
+    producer = Producer({"bootstrap.servers": bench.brokers, **settings})
     sent = 0
     for number, at_us in numbered:
         while True:
