@@ -78,7 +78,7 @@ SCALARS = {
         cast(i as double) / nullif(cast(g as double), 0) as f, x + x as xx, x - 1 as x1, cast(x as decimal(19,2)) * x as xp,
         sign(d) as sd, ceil(d) as cd, floor(x) as fx, round(x, 1) as rx,
         trunc(x, 1) as tx,
-        case when d >= 0 then sqrt(d) end as sq, floor(i) as fi from ev""",
+        case when d >= 0 then sqrt(d) end as sq, floor(x) as fi from ev""",
     "minus_zero": "select o, d * 0 as z, case when d = 0 then -d else d end as y, cast(d as double) as e from ev",
     "constants": """select o, coalesce(d, 1.5e0) - cast(2 as double) / nullif(cast(3 as double), 0) as a, coalesce(i, 7) + (2
         * 3 - 1) as b,

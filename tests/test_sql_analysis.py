@@ -119,6 +119,103 @@ def test_the_least_integer_is_not_divided_by_minus_one(expression: str, found: l
     assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
 
 
+JOINED = "select a.k from events as a join events as b on {} and b.ts between a.ts - interval 1 hour and a.ts"
+
+
+@pytest.mark.parametrize(("sql", "fixes"), [
+    (JOINED.format("a.d = b.d"), ["CASE WHEN a.d = 0 THEN 0 ELSE a.d END", "CASE WHEN b.d = 0 THEN 0 ELSE b.d END"]),
+    (JOINED.format("a.k = b.k and (a.d = b.price or a.b)"), ["CASE WHEN a.d = 0 THEN 0 ELSE a.d END"]),
+    ("select k from events where d in (select price from events)", ["CASE WHEN d = 0 THEN 0 ELSE d END"]),
+    ("select k from events where price in (select d from events)", ["CASE WHEN d = 0 THEN 0 ELSE d END AS d"]),
+    ("select k from events as e where exists (select 1 from shops2 as s where s.x = e.d)",
+     ["CASE WHEN s.x = 0 THEN 0 ELSE s.x END", "CASE WHEN e.d = 0 THEN 0 ELSE e.d END"]),
+    (JOINED.format("a.k = b.k and a.d = 0"), []), (JOINED.format("a.k = b.k and a.d > b.d"), []),
+    ("select k, d = price as same from events", []),
+])
+def test_doubles_that_rows_are_joined_by_lose_minus_zero(sql: str, fixes: list[str]) -> None:
+    shops2 = relation({"x": FLOAT64}, static=True)
+    analysis = read(sql, shops2=shops2)
+    assert [f.fix for f in analysis.findings] == fixes
+    for finding in reversed(analysis.findings):
+        assert finding.fix is not None
+        sql = sql[:finding.start] + finding.fix + sql[finding.end:]
+    assert not read(sql, shops2=shops2).findings
+
+
+VERSIONS = relation({"d": Value(FLOAT64, nullable=False), "ts": Value(TIMESTAMP, nullable=False)}, event_time="ts",
+                    unique=(("d", "ts"),))
+
+
+@pytest.mark.parametrize("sql", [
+    "select e.k from events as e asof left join versions as v on e.d = v.d and e.ts >= v.ts",
+    "select b from events as e join shops3 as s using (d)",
+    "select k from (select skw_in.*, ts as window_start, ts as window_end from events as skw_in "
+    "where 'skw:session;time=ts;gap_ms=1000;keys=d' <> '') as w",
+])
+def test_a_double_is_no_key_where_no_expression_can_stand(sql: str) -> None:
+    found = [f for f in read(sql, versions=VERSIONS, shops3=relation({"d": FLOAT64}, static=True)).findings]
+    assert [f.rule.id for f in found] == ["key.float"] and "d is a double" in found[0].message
+
+
+@pytest.mark.parametrize("expression", [
+    "long * d", "long < d", "d in (1, long)", "coalesce(d, long)", "case when b then d else long end", "long between d and 5",
+    "nullif(d, long)", "long / nullif(d, 0)", "greatest(d, long)",
+])
+def test_a_long_decimal_beside_a_double_is_written_as_one(expression: str) -> None:
+    long = "cast(k as decimal(37, 0))"
+    sql = f"select {expression.replace('long', long)} as v from events"
+    found, *_ = [f for f in read(sql).findings if f.rule.id == "cast.decimal_implicit"]
+    assert found.fix == "CAST(CAST(CAST(k AS DECIMAL(37, 0)) AS DECIMAL(38, 1)) AS DOUBLE)"
+    assert not read(sql[:found.start] + found.fix + sql[found.end:]).findings
+    assert not [f for f in read(f"select {expression.replace('long', 'price')} as v from events").findings
+                if f.rule.id == "cast.decimal_implicit"]
+
+
+def test_a_long_decimal_and_a_double_are_no_columns_of_a_union() -> None:
+    sql = "select d as v from events union all select cast(k as decimal(37, 0)) as v from events"
+    assert [f.rule.id for f in read(sql).findings] == ["cast.decimal_implicit"]
+
+
+def test_keys_of_grouping_sets_may_be_null() -> None:
+    for group in ("rollup (k)", "grouping sets ((k), ())"):
+        output = read(f"select k, k + 1 as next, count(*) as n from events group by {group}").output
+        assert [c.value.nullable for c in output.columns] == [True, True, False], group
+    assert not read("select k, count(*) as n from events group by k").output.columns[0].value.nullable
+
+
+@pytest.mark.parametrize(("expression", "fix"), [
+    ("ts + i * interval 1 day", "CASE WHEN i BETWEEN -366000 AND 366000 THEN ts + i * INTERVAL '1' DAY END"),
+    ("ts - k * interval 1 second", "CASE WHEN k BETWEEN -31622400000 AND 31622400000 THEN ts - k * INTERVAL '1' SECOND END"),
+    ("epoch_ms(k)", "CASE WHEN k BETWEEN -62135596800000 AND 62135596800000 THEN EPOCH_MS(k) END"),
+    ("ts + interval 2000 year", None), ("ts + small * interval 1 day", ""), ("ts + i * interval 1 second", ""),
+    ("epoch_ms(small)", ""), ("ts + interval 100 year", ""),
+])
+def test_an_instant_stays_among_the_years_of_every_engine(expression: str, fix: str | None) -> None:
+    found = read(f"select {expression} as v from events").findings
+    assert [(f.rule.id, f.fix) for f in found] == ([] if fix == "" else [("time.range", fix)])
+    if fix:
+        assert not read(f"select {fix} as v from events").findings
+
+
+def test_intervals_are_whole_milliseconds() -> None:
+    assert [f.rule.id for f in read("select ts + interval 1500 microsecond as v from events").findings] == ["time.interval_fine"]
+    assert not read("select ts + interval 3000 microsecond as v from events").findings
+
+
+def test_a_window_beside_a_subquery_has_no_order() -> None:
+    window = "count(*) over (partition by k order by ts) as n"
+    for sql in (f"select {window} from events where k in (select k from shops)",
+                f"select {window}, k in (select k from shops) as known from events",
+                f"select {window} from (select *, exists (select 1 from shops) as some from events) as e"):
+        assert "over.order" in [f.rule.id for f in read(sql).findings], sql
+
+
+def test_partitions_by_a_normalised_double_are_fine() -> None:
+    sql = "select count(*) over (partition by {} order by ts) as n from events"
+    fix = read(sql.format("d")).findings[0].fix
+    assert fix is not None and not read(sql.format(fix)).findings
+
+
 def test_a_decimal_without_digits_has_its_own_place() -> None:
     found, = read("select k, cast(i as decimal) as v from events").findings
     assert (found.start, found.end, found.fix) == (10, 28, "CAST(i AS DECIMAL(18, 3))")

@@ -79,7 +79,8 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
         "ceil({dbl})", "case when {dbl} >= 0 then sqrt({dbl}) end", "sqrt(abs({dbl}))", "sqrt({dbl})", "cast({int} as double)",
         "cast({dec} as double)", "cast({int} as double) / nullif(cast({int} as double), 0)", "{int} / {int}", "{dec} / {dec}",
         "{dbl} / {int}", "{dbl} + {int}", "{dbl} * {dec}", "{dbl} % {dbl}", "round({dbl}, {digits})", "round({dbl})",
-        "trunc({dbl})", "coalesce({dbl}, {dbl})", "coalesce({dbl}, 0)", "nullif({dbl}, {dbl})", "greatest({dbl}, {dbl})",
+        "cast({int} as decimal(37,0)) * {dbl}", "trunc({dbl})", "coalesce({dbl}, {dbl})", "coalesce({dbl}, 0)",
+        "nullif({dbl}, {dbl})", "greatest({dbl}, {dbl})",
         "least({dbl}, {dbl}, {int:leaf})", "case when {bool} then {dbl} else {dbl} end",
         "case when {bool} then {dbl} else {dec:leaf} end", "pi()", "case when {dbl} = 0 then 0 else {dbl} end",
         "@round_half_up({dbl}, 2)", "@ratio({num}, {num})", "@plus_zero({dbl})",
@@ -112,6 +113,7 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
     ),
     "bool": (
         "{int} > {int}", "{int} = {int}", "{dec} <= {dec}", "{dec} <> {int}", "{dbl} < {dbl}", "{dbl} >= {dec}",
+        "{dbl} < cast({int} as decimal(30,0))", "{dbl} in (select d from eu)", "{dec} in (select x from ev)",
         "{ext} = {ext}", "{ext} > {dbl}", "{str} = {str}", "{str} < {str}", "{uni} = {uni}", "{uni} <> {uni:leaf}",
         "{date} >= {date}", "{old} < {old}", "{ts} > {ts}", "{date} < {ts}", "{bool} and {bool}", "{bool} or {bool}",
         "not {bool}", "{bool} is true", "{bool} is not false", "{bool} = {bool}", "{int} is null", "{uni} is not null",
@@ -134,6 +136,7 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
     ),
     "ts": (
         "date_trunc('{trunc}', {ts})", "{ts} + {amount}", "{ts} - {amount}", "{ts} + {nat} * interval 1 day",
+        "{ts} - {int} * interval 1 minute", "epoch_ms({int})",
         "{ts} + to_minutes({nat})", "coalesce({ts}, {ts})", "greatest({ts}, {ts})", "least({ts}, {ts}, {ts:leaf})",
         "case when {bool} then {ts} else {ts} end", "nullif({ts}, {ts})", "cast({date} as timestamp)",
         "time_bucket(interval '{bucket}', {ts}, timestamp '1970-01-01')", "cast({ts} as timestamp)",
@@ -170,7 +173,7 @@ POSITIONS: tuple[str, ...] = (
     "lag({int}) over {w}", "lag({dec}, 2) over {w}", "lag({uni:leaf}) over {w}", "row_number() over {w}",
     "lag({int:leaf}, 1, 0) over {w}", "first_value({int}) over {w}", "lag({nat:leaf}, 1, 7) over {w}",
     "first_value({nat:leaf}) over {w}", "lag({ts:leaf}) over {w}", "date_diff('second', lag({ts:leaf}) over {w}, {ts:leaf})",
-    "lag({bool}) over {w}", "lag({dbl}) over {w}",
+    "lag('😀') over {w}", "lag({bool}) over {w}", "lag({dbl}) over {w}",
 )
 SPANS: tuple[str, ...] = (
     "'0' second", "'0.5' second", "'1' second", "10 minute", "1 hour", "'25' hour", "1 day", "7 day", "100 day", "2 week",

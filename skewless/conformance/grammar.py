@@ -161,6 +161,8 @@ class Grammar:
         keys = self.rng.choice((("k",), ("k", "g"), ("g",)))
         if "session" in relation:
             keys = ("k",)
+        if self.rng.random() < 0.25:      # conditions one query further in
+            relation = f"(select * from {relation}{self._condition(Source(relation, _EVENT))}) as z"
         return self._grouped(source, relation, keys, ("window_start", "window_end"), stream=True)
 
     def _group(self) -> str | None:
@@ -169,12 +171,16 @@ class Grammar:
             key = self._expressions(source).of(self.rng.choice(("int", "bool", "date", "str")), 1)
             made = self._checked(source, key, stream=False)
             return made and self._grouped(source, source.relation, (made,), (), stream=False)
-        return self._grouped(source, source.relation, self.rng.choice(_KEYS[:-1]), (), stream=False)
+        keys = self.rng.choice(_KEYS[:-1])
+        return self._grouped(source, source.relation, keys, (), stream=False, sets=self.rng.random() < 0.15)
 
     def _grouped(
-        self, source: Source, relation: str, keys: tuple[str, ...], edges: tuple[str, ...], *, stream: bool
+        self, source: Source, relation: str, keys: tuple[str, ...], edges: tuple[str, ...], *, stream: bool,
+        sets: bool = False,
     ) -> str | None:
         group = f" group by {', '.join((*keys, *edges))}"
+        if sets:
+            group = f" group by {self.rng.choice(('rollup ({})', 'grouping sets (({}), ())')).format(', '.join(keys))}"
         named = [f"{key} as k{n}" for n, key in enumerate(keys, 1)]
         head, tail = f"{source.head()}select {', '.join((*named, *edges))}, ", f" from {relation}{group}"
         columns: list[str] = []
@@ -233,7 +239,12 @@ class Grammar:
         low, high = (f"a.ts - interval {span}", "a.ts") if self.rng.random() < 0.7 else ("a.ts", f"a.ts + interval {span}")
         bounds = f"c.ts between {low} and {high}" if self.rng.random() < 0.7 else f"c.ts >= {low} and c.ts <= {high}"
         right = self.rng.choice(("eu", "ev", "(select * from ev where b)"))
-        relation = f"{self.rng.choice(('ev', 'eu'))} as a {side} {right} as c on a.k = c.k and {bounds}"
+        key = self.rng.choice(("a.k = c.k", "a.k = c.k", "a.k = c.k and a.d = c.d", "a.g = c.g and a.x = c.x", "a.d = c.x"))
+        lead = f"{self.rng.choice(('ev', 'eu'))} as a {side} {right} as c on "
+        condition = self.accepted(f"select a.o, c.o as o2 from {lead}", key, f" and {bounds}")
+        if condition is None:
+            return None
+        relation = f"{lead}{condition} and {bounds}"
         columns = {kind: tuple(f"{t}.{name}" for name in names for t in "ac") for kind, names in _EVENT.items()}
         columns = {**columns, "nat": ("a.g",)}
         source = Source(relation, columns, time="a.ts")

@@ -149,7 +149,7 @@ MUTANTS: tuple[Mutant, ...] = (
              lambda rows: lambda p, window, source: re.sub(r" WHERE [^()]* IS NOT NULL", "", rows(p, window, source), count=1)),),
            {"window": 1}, {"windows": ("session",)}),
     Mutant("session filter", "Flink's planner moves conditions before the session, which they cut",
-           ((queries, "_after_session", lambda _: lambda p, alias, texts: " AND ".join(texts)),),
+           ((queries, "_after_session", lambda _: lambda p, alias, texts: texts),),
            {"window": 1}, {"windows": ("session",), "where": ()}),
     Mutant("as of", "the newest version wins, not the oldest",
            ((sources, "_as_of_rows", postgres_text(" DESC LIMIT 1", " LIMIT 1")),), {"asof": 1}),

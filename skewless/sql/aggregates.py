@@ -20,6 +20,7 @@ from skewless.sql.value import (
     fits,
     type_bounds,
 )
+from skewless.sql.zeros import normalised
 from skewless.types import Type
 
 _VARIANCE = (exp.VariancePop, exp.StddevPop)
@@ -50,50 +51,11 @@ def count(t: Typer, node: exp.Expr) -> Value:
     values = [t.value(p) for p in parts]
     if len(parts) > 1:
         t.hit("agg.count_tuple", node)
-    elif values[0].is_float and not _normalised(parts[0]):
+    elif values[0].is_float and not normalised(parts[0]):
         t.hit("agg.float_zero", node)
     else:
         t.hit("agg.plain", node)
     return known
-
-
-def _normalised(node: exp.Expr) -> bool:
-    """Whether a double has no -0.0: it comes from exact numbers, or is CASE WHEN d = 0 THEN 0 ELSE d END."""
-    node = node.unnest()
-    return _from_exact(node) or _zero_case(node)
-
-
-def _from_exact(node: exp.Expr) -> bool:
-    """Whether a double is made of exact numbers, whose zero has no sign, and divided by none that is negative."""
-    node = node.unnest()
-    known = node.meta.get("value")
-    if isinstance(known, Value) and known.is_exact:
-        return True
-    if isinstance(node, exp.Cast):
-        return _from_exact(node.this)
-    if isinstance(node, exp.Div):
-        divisor = node.expression.meta.get("value")
-        positive = isinstance(divisor, Value) and divisor.lo is not None and divisor.lo >= 0
-        return positive and _from_exact(node.this)
-    if isinstance(node, exp.Nullif):
-        return _from_exact(node.this)
-    if isinstance(node, exp.Case):
-        values = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
-        return all(value is None or isinstance(value, exp.Null) or _from_exact(value) for value in values)
-    return False
-
-
-def _zero_case(node: exp.Expr) -> bool:
-    if not isinstance(node, exp.Case) or node.this is not None or len(node.args["ifs"]) != 1:
-        return False
-    branch, default = node.args["ifs"][0], node.args.get("default")
-    compared = branch.this
-    return (
-        isinstance(compared, exp.EQ)
-        and default is not None
-        and compared.this.unnest() == default.unnest()
-        and branch.args["true"].find(exp.Literal) is not None
-    )
 
 
 @handles(exp.CountIf)
@@ -167,7 +129,7 @@ def extreme(t: Typer, node: exp.Expr) -> Value:
         t.hit("compare.text_order", node)
     elif inner.type == FLOAT32:
         t.hit("type.float32", node)
-    elif inner.is_float and not _normalised(argument):
+    elif inner.is_float and not normalised(argument):
         t.hit("agg.float_zero", node)
     elif inner.type.array or inner.type.name == "interval":
         t.hit("type.operand", node, type=str(inner.type))

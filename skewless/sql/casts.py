@@ -27,6 +27,7 @@ from skewless.sql.value import (
     UNKNOWN,
     UNKNOWN_VALUE,
     Value,
+    beyond_double,
     fits,
     type_bounds,
 )
@@ -126,7 +127,7 @@ def _rule(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
 
 def _from_number(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
     if to == FLOAT64:
-        return "cast.decimal_double" if _beyond_double(inner) else "cast.plain"
+        return "cast.decimal_double" if beyond_double(inner) else "cast.plain"
     if to == STRING:
         return "cast.plain" if inner.is_exact else "cast.double_text"
     if to == BOOL:
@@ -148,12 +149,6 @@ def _from_number(t: Typer, node: exp.Expr, inner: Value, to: Type) -> str:
     room = Fraction(1, 2 * 10**to.scale)   # rounding may reach the next number
     slack = room if inner.is_decimal and inner.type.scale > to.scale else 0
     return "cast.plain" if limits[0] - slack <= bounds[0] and bounds[1] <= limits[1] + slack else "cast.decimal_range"
-
-
-def _beyond_double(inner: Value) -> bool:
-    """Whether a decimal without a fraction may have more digits than a double."""
-    bounds = inner.bounds() if inner.is_decimal and not inner.type.scale else None
-    return bounds is not None and max(-bounds[0], bounds[1]) > 2**53
 
 
 def _to_int(node: exp.Expr, inner: Value, to: Type) -> str:

@@ -19,9 +19,11 @@ from skewless.sql.value import (
     UNKNOWN,
     UNKNOWN_VALUE,
     Value,
+    beside_double,
     beyond_38,
     either,
 )
+from skewless.sql.zeros import equated, no_minus_zero, normalised
 
 
 @handles(exp.Column)
@@ -52,6 +54,9 @@ def compare(t: Typer, node: exp.Expr) -> Value:
     left, right = t.value(node.this), t.value(node.expression)
     order = isinstance(node, (exp.LT, exp.LTE, exp.GT, exp.GTE))
     compared(t, node, left, right, order=order)
+    doubled(t, [node.this, node.expression])
+    if isinstance(node, (exp.EQ, exp.NullSafeEQ)):
+        equated(t, node, left, right)
     return Value(BOOL, nullable=(left.nullable or right.nullable) and not isinstance(node, (exp.NullSafeEQ, exp.NullSafeNEQ)))
 
 
@@ -79,6 +84,13 @@ def compared(t: Typer, node: exp.Expr, left: Value, right: Value, *, order: bool
         t.hit("compare.date_timestamp", node)
     else:
         t.hit("compare.mixed", node)
+
+
+def doubled(t: Typer, nodes: list[exp.Expr]) -> None:
+    """Records the decimals that become doubles beside a double, and would be other ones in DuckDB."""
+    for node, wrong in zip(nodes, beside_double([n.meta.get("value", UNKNOWN_VALUE) for n in nodes]), strict=True):
+        if wrong:
+            t.hit("cast.decimal_implicit", node)
 
 
 def _nan(value: Value, node: exp.Expr) -> bool:
@@ -119,6 +131,7 @@ def between(t: Typer, node: exp.Expr) -> Value:
     values = [t.value(n) for n in (node.this, node.args["low"], node.args["high"])]
     for bound in values[1:]:
         compared(t, node, values[0], bound, order=True)
+    doubled(t, [node.this, node.args["low"], node.args["high"]])
     return Value(BOOL, nullable=any(v.nullable for v in values))
 
 
@@ -130,11 +143,23 @@ def in_(t: Typer, node: exp.Expr) -> Value:
         inner = t.subquery(query)
         if inner.columns:
             compared(t, node, left, inner.columns[0].value, order=False)
+            _in_query(t, node, query, left, inner.columns[0].value)
         t.hit("query.plain", node)
         return Value(BOOL, nullable=True)
     for item in node.expressions:
         compared(t, node, left, t.value(item), order=False)
+    doubled(t, [node.this, *node.expressions])
     return Value(BOOL, nullable=True)
+
+
+def _in_query(t: Typer, node: exp.Expr, query: exp.Expr, left: Value, right: Value) -> None:
+    """`x IN (SELECT …)` is a join by x."""
+    if left.is_float and not normalised(node.this):
+        t.hit("join.float_zero", node.this)
+    if right.is_float:
+        no_minus_zero(query, t.reading)
+    if any(beside_double([left, right])):
+        t.hit("cast.decimal_implicit", node)
 
 
 @handles(exp.Exists)
@@ -168,6 +193,7 @@ def case(t: Typer, node: exp.Expr) -> Value:
         condition = t.value(branch.this)
         if subject is not None:
             compared(t, branch, left, condition, order=False)
+            doubled(t, [subject, branch.this])
         with t.assuming(branch.this if subject is None else None):
             branches.append(t.value(branch.args["true"]))
         if subject is None:   # later branches are reached when this condition is not true
@@ -175,6 +201,7 @@ def case(t: Typer, node: exp.Expr) -> Value:
     default = node.args.get("default")
     branches.append(t.value(default) if default is not None else Value(NULL))
     del t.facts[depth:]
+    doubled(t, [*(b.args["true"] for b in node.args["ifs"]), *([default] if default is not None else [])])
     return _branches(t, node, branches)
 
 
@@ -185,6 +212,7 @@ def if_(t: Typer, node: exp.Expr) -> Value:
         branches = [t.value(node.args["true"])]
     with t.assuming(node.this, False):
         branches.append(t.value(node.args["false"]) if node.args.get("false") is not None else Value(NULL))
+    doubled(t, [n for n in (node.args["true"], node.args.get("false")) if n is not None])
     return _branches(t, node, branches)
 
 
@@ -204,6 +232,7 @@ def _branches(t: Typer, node: exp.Expr, branches: list[Value]) -> Value:
 @handles(exp.Coalesce)
 def coalesce(t: Typer, node: exp.Expr) -> Value:
     values = [t.value(node.this), *(t.value(n) for n in node.expressions)]
+    doubled(t, [node.this, *node.expressions])
     known = _branches(t, node, values)
     return replace(known, nullable=all(v.nullable for v in values))
 
@@ -212,6 +241,7 @@ def coalesce(t: Typer, node: exp.Expr) -> Value:
 def nullif(t: Typer, node: exp.Expr) -> Value:
     left, right = t.value(node.this), t.value(node.expression)
     compared(t, node, left, right, order=False)
+    doubled(t, [node.this, node.expression])
     return replace(left, nullable=True, nonzero=left.nonzero or number(node.expression) == 0, constant=None)
 
 
@@ -219,6 +249,7 @@ def nullif(t: Typer, node: exp.Expr) -> Value:
 def greatest(t: Typer, node: exp.Expr) -> Value:
     nodes = [node.this, *node.expressions]
     values = [t.value(n) for n in nodes]
+    doubled(t, nodes)
     known = _branches(t, node, values)
     if known.type == STRING and not known.ascii:
         t.hit("compare.text_order", node)

@@ -82,6 +82,7 @@ class Typer:
         self.aliases: dict[str, exp.Expr] = {}
         self.windows: dict[str, exp.Window] = {}
         self.over: exp.Window | None = None
+        self.absent: set[str] = set()     # keys that are NULL in some rows: those of GROUPING SETS, ROLLUP
 
     def subquery(self, query: exp.Expr, *, scalar: bool = False) -> Relation:
         """The relation of a subquery that may refer to this SELECT's columns. `scalar`: it stands for one value."""
@@ -95,6 +96,8 @@ class Typer:
         else:
             known = handler(self, node)
         known = self._with_facts(node, known)
+        if self.absent and not known.nullable and spelling(bare(node)) in self.absent:
+            known = replace(known, nullable=True)
         node.meta["value"] = known
         instead = node.meta.pop("instead", None)
         if instead is not None:   # the canonical form depends on the types

@@ -21,6 +21,7 @@ def join(t: Typer, node: exp.Join, alias: str, right: Relation) -> None:
     scope.merged |= {name.lower() for name in using}
     if condition is not None:
         t.value(condition)
+    exact_keys(t, node, [(side, name) for name in using for side in (right, *lefts.values())])
     if method == "ASOF":
         _as_of(t, node, alias, right, lefts)
     elif (
@@ -52,6 +53,14 @@ def _inner(t: Typer, node: exp.Join, alias: str, right: Relation, lefts: dict[st
     t.hit("join.plain" if static else "join.unbounded", node, relation=alias)
     if not (right.static and all(left.static for left in lefts.values())):
         lose_order(t.scope)
+
+
+def exact_keys(t: Typer, node: exp.Expr, keys: list[tuple[Relation, str]]) -> None:
+    """Refuses doubles as keys where no expression can take their place."""
+    for side, name in keys:
+        column = side.column(name)
+        if column is not None and column.value.is_float:
+            t.hit("key.float", node, name=name)
 
 
 def lose_order(scope: Scope) -> None:
@@ -115,6 +124,7 @@ def _as_of(t: Typer, node: exp.Join, alias: str, right: Relation, lefts: dict[st
         t.hit("join.asof", node, relation=alias)
         return
     (left_time, right_time), outer = times[0], str(node.args.get("side") or "").upper() == "LEFT"
+    exact_keys(t, node, [(side, c.name) for a, b in keys for side, c in ((lefts.get(a.table), a), (right, b)) if side])
     node.meta["as_of"] = AsOfJoin(
         None, node.this, tuple((a.name, b.name) for a, b in keys), left_time.name, right_time.name, outer)
     as_of_rules(t, node, alias, left_time.meta["value"].event_time, [b.name for _, b in keys] + [right_time.name], right, lefts)

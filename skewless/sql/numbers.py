@@ -24,6 +24,7 @@ from skewless.sql.value import (
     UNKNOWN_VALUE,
     Number,
     Value,
+    beside_double,
     common,
     stored_as,
     type_bounds,
@@ -129,6 +130,7 @@ def add(t: Typer, node: exp.Expr) -> Value:
 def _float_result(t: Typer, node: exp.Expr, left: Value, right: Value, nullable: bool) -> Value:
     if FLOAT32 in (left.type, right.type):
         t.hit("type.float32", node)
+    _beside_double(t, node, left, right)
     exponent = next((n for n in (node.this, node.expression) if isinstance(n, exp.Literal) and "e" in n.name.lower()), None)
     if exponent is not None and (left.is_exact or right.is_exact):
         t.hit("arith.literal_exponent", node)
@@ -138,6 +140,12 @@ def _float_result(t: Typer, node: exp.Expr, left: Value, right: Value, nullable:
     if isinstance(node, (exp.Add, exp.Mul)) and all(v.lo is not None and v.lo >= 0 for v in (left, right)):
         lo = max(lo or 0, 0)
     return Value(FLOAT64, nullable=nullable, lo=lo, hi=hi)
+
+
+def _beside_double(t: Typer, node: exp.Expr, left: Value, right: Value) -> None:
+    for side, wrong in zip((node.this, node.expression), beside_double([left, right]), strict=True):
+        if wrong:
+            t.hit("cast.decimal_implicit", side)
 
 
 def _float_bounds(node: exp.Expr, left: Value, right: Value) -> tuple[Number | None, Number | None]:
@@ -261,6 +269,7 @@ def divide(t: Typer, node: exp.Expr) -> Value:
     if not (left.is_float or right.is_float) and not whole:
         t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
         return Value(FLOAT64, nullable=True)
+    _beside_double(t, node, left, right)
     _guarded(t, node, right, "arith.divide_zero")
     if whole and left.is_int and right.is_int and _least_by_minus_one(left, right):
         return _overflows(t, node, common(left.type, right.type, []), "arith.divide_least")
@@ -306,6 +315,7 @@ def modulo(t: Typer, node: exp.Expr) -> Value:
     if not _numbers(t, node, left, right):
         return UNKNOWN_VALUE
     if left.is_float or right.is_float:
+        _beside_double(t, node, left, right)
         t.hit("arith.mod_double", node)
         return Value(FLOAT64)
     _guarded(t, node, right, "arith.mod_zero")
@@ -351,9 +361,7 @@ def whole(t: Typer, node: exp.Expr) -> Value:
     inner = t.value(node.this)
     if not _numbers(t, node, inner):
         return UNKNOWN_VALUE
-    ends = inner.bounds()
-    beyond = inner.is_int and ends is not None and max(abs(Fraction(ends[0])), abs(Fraction(ends[1]))) > 2**53
-    t.hit("round.whole_int" if beyond else "arith.plain", node)
+    t.hit("round.whole_int" if inner.is_int else "arith.plain", node)
     if inner.is_decimal:
         bounds = inner.bounds()
         assert bounds

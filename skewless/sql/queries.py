@@ -7,11 +7,12 @@ from dataclasses import replace
 from sqlglot import exp
 
 from skewless.sql import aggregates, casts, conditions, numbers, texts, times, windows
-from skewless.sql.inference import Reading, Scope, Typer, number
-from skewless.sql.joins import as_of_rules, join, lose_order
+from skewless.sql.inference import Reading, Scope, Typer, bare, number
+from skewless.sql.joins import as_of_rules, exact_keys, join, lose_order
 from skewless.sql.parsing import spelling
 from skewless.sql.relations import WindowRelation, fault_of, joined, marker_of, read_marker, windowed
-from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value, beyond_38, either
+from skewless.sql.value import UNKNOWN_VALUE, Column, Relation, Value, beside_double, beyond_38, either
+from skewless.sql.zeros import no_minus_zero, normalised
 
 HANDLED_BY = (aggregates, casts, conditions, numbers, texts, times, windows)   # their handlers register on import
 _CLAUSES = {
@@ -32,6 +33,7 @@ _CLAUSES = {
     "hint",
 }
 OPEN = Relation((), open=True)
+_SETS = (exp.GroupingSets, exp.Rollup, exp.Cube)
 
 
 def read_query(node: exp.Expr, outer: Scope | None, reading: Reading, *, scalar: bool = False) -> Relation:
@@ -103,7 +105,7 @@ def _set_operation(node: exp.SetOperation, scope: Scope, reading: Reading) -> Re
     if not every and reading.stream:
         reading.hit("stream.update", node)
     if not every:
-        _no_minus_zero(node, reading)
+        no_minus_zero(node, reading)
     if isinstance(node, (exp.Except, exp.Intersect)) and not node.args.get("distinct"):
         reading.hit("clause.unknown", node, name=f"{node.key.upper()} ALL")
     reading.hit("query.plain", node)
@@ -117,26 +119,14 @@ def _set_operation(node: exp.SetOperation, scope: Scope, reading: Reading) -> Re
                     mixed=left.mixed or right.mixed)
 
 
-def _no_minus_zero(node: exp.Expr, reading: Reading) -> None:
-    """Records the doubles among the columns of rows that are compared: Flink takes -0.0 and 0.0 for two values there."""
-    if isinstance(node, exp.Subquery):
-        _no_minus_zero(node.this, reading)
-    if isinstance(node, exp.SetOperation):
-        _no_minus_zero(node.this, reading)
-        _no_minus_zero(node.expression, reading)
-    for select in node.expressions if isinstance(node, exp.Select) else ():
-        inner = select.unalias()
-        known = inner.meta.get("value")
-        if known is not None and known.is_float and not aggregates._normalised(inner):
-            reading.hit("group.float_zero", inner)
-
-
 def _either(node: exp.Expr, left: Value, right: Value, reading: Reading) -> Value:
     known = either([left, right])
     if not known.known and left.known and right.known:
         reading.hit("type.mixed", node)
     elif digits := beyond_38([left, right]):
         reading.hit("arith.decimal_38", node, digits=str(digits))
+    elif any(beside_double([left, right])):
+        reading.hit("cast.decimal_implicit", node)
     return known
 
 
@@ -164,6 +154,7 @@ def _macro(node: exp.Select, marker: str, scope: Scope, reading: Reading) -> Rel
     time = left.column(found.left_time)
     timed = time is not None and time.value.event_time
     t = Typer(reading, scope, _inner)
+    exact_keys(t, node, [(left, a) for a, _ in found.keys] + [(right, b) for _, b in found.keys])
     as_of_rules(t, node, found.right.alias_or_name, timed, [b for _, b in found.keys] + [found.right_time], right, {"left": left})
     return joined(found, left, right)
 
@@ -219,8 +210,8 @@ class _Select:
         if where is not None:
             t.value(where.this)
             t.facts.extend(t._follows(where.this, True))
-            if any(isinstance(n, exp.Exists) or n.args.get("query") for n in where.find_all(exp.Exists, exp.In)):
-                lose_order(self.scope)   # Flink joins the subquery, and a join has no event time
+        if self._subqueries():
+            lose_order(self.scope)   # Flink joins them, and a join has no event time
         self._expand_stars()
         self._windows()
         grouped = self._group()
@@ -249,6 +240,12 @@ class _Select:
             if name in self.scope.sources:
                 self.t.hit("name.ambiguous", item)
             join(self.t, item, name, OPEN if isinstance(source, exp.Lateral) else _source(source, self.scope, self.reading))
+
+    def _subqueries(self) -> bool:
+        """Whether a subquery stands among the columns or conditions."""
+        roots = [*self.node.expressions, *(self.node.args.get(k) for k in ("where", "qualify", "having"))]
+        found = (n for root in roots if root is not None for n in root.find_all(exp.Exists, exp.In, exp.Subquery))
+        return any(not isinstance(n, exp.In) or n.args.get("query") is not None for n in found)
 
     def _aliases(self) -> None:
         self.t.aliases = {s.alias.lower(): s.this for s in self.node.expressions if isinstance(s, exp.Alias)}
@@ -293,15 +290,25 @@ class _Select:
             group.set("expressions", keys)
         group.set("expressions", [self._group_key(e) for e in group.expressions])
         for key in group.expressions:
-            if isinstance(key, (exp.GroupingSets, exp.Rollup, exp.Cube)):
-                for column in key.find_all(exp.Column):
-                    self.t.value(column)
+            if isinstance(key, _SETS):
+                self._optional_keys(key)
                 continue
             value = self.t.value(key)
-            if value.is_float and not aggregates._normalised(key):
+            if value.is_float and not normalised(key):
                 self.t.hit("group.float_zero", key)
+        for name in ("rollup", "cube", "grouping_sets"):
+            for sets in group.args.get(name) or ():
+                self._optional_keys(sets)
         self.t.hit("group.plain", group)
         return group if isinstance(group, exp.Group) else None
+
+    def _optional_keys(self, sets: exp.Expr) -> None:
+        """The keys of GROUPING SETS, ROLLUP: NULL in the rows of a set without them."""
+        for column in sets.find_all(exp.Column):
+            if self.t.value(column).is_float:
+                self.t.hit("group.float_zero", column)
+        items = [i for e in sets.expressions for i in (e.expressions if isinstance(e, exp.Tuple) else [e])]
+        self.t.absent |= {spelling(bare(item)) for item in items}
 
     def _group_key(self, key: exp.Expr) -> exp.Expr:
         """A key of GROUP BY with ordinals and aliases replaced by what they stand for."""
@@ -330,7 +337,7 @@ class _Select:
         if distinct is not None and distinct.args.get("on"):
             t.hit("query.distinct_on", distinct)
         if distinct is not None:
-            _no_minus_zero(node, t.reading)
+            no_minus_zero(node, t.reading)
         for key in grouped.expressions if grouped is not None else ():
             if "group.float_zero" in key.meta.get("rules", ()):     # a column that is grouped by stays the key
                 for same in (s.unalias() for s in node.expressions if s.unalias().unnest() == key.unnest()):

@@ -139,6 +139,9 @@ def fault_of(window: WindowRelation, source: Relation) -> tuple[str, dict[str, s
     part = window.slide_ms or window.step_ms
     if min(window.size_ms or window.gap_ms, part or 1) <= 0 or part and window.size_ms % part:
         return "window.size", {"kind": window.kind}
+    floats = [c.name for k in window.keys if (c := source.column(k)) is not None and c.value.is_float]
+    if floats:
+        return "key.float", {"name": floats[0]}
     missing = [k for k in window.keys if source.column(k) is None and not source.open]
     return ("window.time", {"name": missing[0], "why": "does not exist"}) if missing else None
 

@@ -192,6 +192,27 @@ def _decimal_double(node: exp.Expr, dialect: str) -> exp.Expr | None:
     return form("CAST(CAST(_x_ AS DECIMAL(38, 1)) AS DOUBLE)", x=node.this) if digits < 38 else None
 
 
+@rewrites("as_double")
+def _as_double(node: exp.Expr, dialect: str) -> exp.Expr | None:
+    if isinstance(node, (exp.Query, exp.In)):
+        return None
+    bounds = value_of(node).bounds()
+    digits = len(str(max(-int(bounds[0]), int(bounds[1])))) if bounds else 38
+    return form("CAST(CAST(_x_ AS DECIMAL(38, 1)) AS DOUBLE)", x=node.unnest()) if digits < 38 else None
+
+
+@rewrites("time_guard")
+def _time_guard(node: exp.Expr, dialect: str) -> exp.Expr | None:
+    """The shift, or the instant of an epoch, where its amount keeps it among the years that every engine has."""
+    if isinstance(node, exp.UnixToTime):
+        least, most = node.meta["range"]
+        return form(f"CASE WHEN _n_ BETWEEN {least} AND {most} THEN _x_ END", n=node.this.unnest(), x=node)
+    if "amount" not in node.meta:
+        return None
+    most = node.meta["range"][1]
+    return form(f"CASE WHEN _n_ BETWEEN -{most} AND {most} THEN _x_ END", n=node.meta["amount"].unnest(), x=node)
+
+
 @rewrites("cast_guard")
 def _cast_guard(node: exp.Expr, dialect: str) -> exp.Expr:
     bits = INT_BITS.get(value_of(node).type.name, 31)

@@ -32,6 +32,12 @@ CASTS: tuple[Rule, ...] = (
          fact="DuckDB rounds a decimal(p,0) of more than 2^53 to another double than Postgres and Flink; with a fraction it "
               "does not.",
          fix="decimal_double"),
+    Rule("cast.decimal_implicit", "fix", "SK208",
+         "a decimal without a fraction, beyond 2^53, beside a double",
+         message="{x} becomes a double, which rounds differently",
+         hint="Write {fixed}, or give the columns a range in YAML: meta: {skewless: {range: [0, 1000]}}.",
+         fact="DuckDB rounds a decimal(p,0) of more than 2^53 to another double than Postgres and Flink.",
+         fix="as_double"),
     Rule("cast.double_decimal", "fix", "SK208",
          "CAST of a double to a decimal",
          message="{x} rounds differently",

@@ -17,6 +17,13 @@ _US = {
     "MICROSECOND": 1, "MILLISECOND": 1000, "SECOND": 10**6, "MINUTE": 60 * 10**6, "HOUR": 3600 * 10**6, "DAY": 86400 * 10**6,
     "WEEK": 7 * 86400 * 10**6,
 }
+_SECONDS = {
+    **{unit: Fraction(us, 10**6) for unit, us in _US.items()}, "MONTH": Fraction(31 * 86400), "QUARTER": Fraction(92 * 86400),
+    "YEAR": Fraction(366 * 86400),
+}
+SHIFT_SECONDS_MAX = 1000 * 366 * 86400
+EPOCH_SECONDS_MAX = 62_135_596_800
+"""How far a shift may move an instant, and an epoch lie from 1970: beyond the years 1 to 9999 engines raise or wrap."""
 _PARTS = {  # part of EXTRACT -> least and greatest value
     "YEAR": (1, 9999),
     "QUARTER": (1, 4),
@@ -67,6 +74,8 @@ def interval(t: Typer, node: exp.Expr) -> Value:
     elif amount is None:
         t.hit("time.interval_unit", node)
         t.value(node.this)
+    elif amount * _US.get(unit, 1000) % 1000:
+        t.hit("time.interval_fine", node)
     elif unit == "WEEK":
         t.hit("time.interval_week", node)
     elif _long(unit, amount):
@@ -102,7 +111,28 @@ def shifted(t: Typer, node: exp.Expr, left: Value, right: Value) -> Value:
     return UNKNOWN_VALUE
 
 
+def _far(t: Typer, node: exp.Expr) -> None:
+    """Records a shift by an amount that may leave the years that every engine has."""
+    side = node.expression.unnest() if isinstance(node.expression.unnest(), (exp.Mul, exp.Interval)) else node.this.unnest()
+    step = next((n for n in side.find_all(exp.Interval)), None) if isinstance(side, (exp.Mul, exp.Interval)) else None
+    length = number(step.this) if step is not None and step.this is not None else None
+    unit = _SECONDS.get(unit_of(step.unit)) if step is not None else None
+    if step is None or not length or unit is None:
+        return
+    most = int(SHIFT_SECONDS_MAX / abs(length * unit))
+    if not isinstance(side, exp.Mul):
+        if most < 1:
+            t.hit("time.range", node)
+        return
+    amount = side.expression if side.this.find(exp.Interval) is not None else side.this
+    bounds = amount.meta["value"].bounds() if "value" in amount.meta else None
+    if bounds is not None and (bounds[0] < -most or bounds[1] > most):
+        node.meta["amount"], node.meta["range"] = amount, (-most, most)
+        t.hit("time.range", node)
+
+
 def _plus_interval(t: Typer, node: exp.Expr, left: Value, nullable: bool) -> Value:
+    _far(t, node)
     if left.type == DATE:
         cast = node.parent.parent if isinstance(node.parent, exp.Paren) else node.parent
         fixed = isinstance(cast, exp.Cast) and cast.to.this == exp.DType.DATE
@@ -301,9 +331,18 @@ def from_epoch(t: Typer, node: exp.Expr) -> Value:
         t.hit("type.operand", node, type=str(inner.type))
     else:
         t.hit("time.from_epoch", node)
+        _epoch_range(t, node, inner, 1000 if scale else 1)
     zoned = scale == 0
     early = inner.lo is not None and inner.lo < 0
     return Value(TIMESTAMPTZ if zoned else TIMESTAMP, nullable=inner.nullable, before_1970=early)
+
+
+def _epoch_range(t: Typer, node: exp.Expr, inner: Value, unit: int) -> None:
+    bounds = inner.bounds()
+    limits = -EPOCH_SECONDS_MAX * unit, EPOCH_SECONDS_MAX * unit
+    if bounds is not None and (bounds[0] < limits[0] or bounds[1] > limits[1]):
+        node.meta["range"] = limits
+        t.hit("time.range", node)
 
 
 @handles(exp.TimeToUnix)

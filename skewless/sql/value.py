@@ -129,6 +129,18 @@ def beyond_38(values: list[Value]) -> int:
     return digits if digits > 38 and not floating and any(v.is_decimal for v in values) else 0
 
 
+def beyond_double(value: Value) -> bool:
+    """Whether a decimal without a fraction may have more digits than a double: DuckDB then makes a wrong double of it."""
+    bounds = value.bounds() if value.is_decimal and not value.type.scale else None
+    return bounds is not None and max(-bounds[0], bounds[1]) > 2**53
+
+
+def beside_double(values: list[Value]) -> list[bool]:
+    """Which values become doubles because another one is a double, and are `beyond_double`."""
+    floating = any(v.is_float for v in values)
+    return [floating and beyond_double(v) for v in values]
+
+
 UNKNOWN_VALUE = Value(UNKNOWN)
 
 

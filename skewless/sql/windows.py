@@ -10,6 +10,7 @@ from skewless.sql.inference import Typer, function_name, handles, number
 from skewless.sql.parsing import spelling
 from skewless.sql.times import interval_us, unit_of
 from skewless.sql.value import INT64, ROWS_MAX, TIMESTAMP, UNKNOWN_VALUE, Value
+from skewless.sql.zeros import normalised
 
 _AGGREGATES = (exp.Count, exp.Sum, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr, exp.CountIf)
 _POSITIONS = (exp.Lag, exp.RowNumber, exp.FirstValue, exp.LastValue)
@@ -72,7 +73,7 @@ def window(t: Typer, node: exp.Expr) -> Value:
 
 def _partition(t: Typer, part: exp.Expr) -> None:
     value = t.value(part)
-    if value.is_float:
+    if value.is_float and not normalised(part):
         t.hit("group.float_zero", part)
 
 

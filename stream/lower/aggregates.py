@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from skewless.sql.value import INT64, Value
+from skewless.sql.value import INT64, STRING, Value
 from skewless.stream.lower.printer import Printer, no_form, prints, value
 
 
@@ -55,7 +55,13 @@ def extreme(p: Printer, node: exp.Func) -> str:
 
 @prints(exp.FirstValue, exp.LastValue, args="this")
 def first_value(p: Printer, node: exp.Func) -> str:
-    return p.call(node.sql_name(), node.this)
+    return f"{node.sql_name()}({_argument(p, node.this)})"
+
+
+def _argument(p: Printer, node: exp.Expr) -> str:
+    """The argument of a function of any type: Postgres takes the type of a bare text or NULL from nowhere."""
+    bare = p.postgres and isinstance(node.unnest(), (exp.Literal, exp.Null)) and value(node).type.name in ("string", "null")
+    return p.cast(p.text(node), STRING) if bare else p.text(node)
 
 
 @prints(exp.Lag, args="this offset default")
@@ -63,7 +69,7 @@ def lag(p: Printer, node: exp.Lag) -> str:
     default, offset, known = node.args.get("default"), node.args.get("offset"), value(node.this)
     if default is not None and p.flink and known.nullable:
         raise no_form(p.engine, node, "a default and a value that may be NULL")
-    texts = [p.text(n) for n in (node.this, offset) if n is not None]
+    texts = [_argument(p, node.this), *([p.text(offset)] if offset is not None else [])]
     if default is not None:
         texts.append(p.text(default) if value(default).type == known.type else p.cast(p.text(default), known.type))
     return f"LAG({', '.join(texts)})"

@@ -1,7 +1,8 @@
 """Constant parts of an expression, computed before Flink's planner sees them: it fails on some.
 
-(`RexCall cannot be cast to RexLiteral`.) Only what every engine computes alike is folded: integers that stay in their bits, IEEE
-doubles, NULL. A literal by itself is left as it is.
+(`RexCall cannot be cast to RexLiteral`; a CAST of 0.5 to DECIMAL(20,0) inside another CAST stays 0.5.) Only what every engine
+computes alike is folded: integers that stay in their bits, IEEE doubles, decimals that a CAST rounds, NULL. A literal by itself
+is left as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from skewless.sql.value import FLOAT64, INT32, INT64, Value
+from skewless.sql.value import FLOAT64, INT32, INT64, Value, type_bounds
 from skewless.types import Type
 
 _SIMPLE = (exp.Literal, exp.Null, exp.Boolean, exp.Column, exp.Star)
@@ -30,7 +31,11 @@ class Constant:
 
 def folded(node: exp.Expr) -> str | None:
     """The Flink literal of a constant expression, None for anything else."""
-    if isinstance(node, _SIMPLE) or isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) or _is_literal(node):
+    if isinstance(node, _SIMPLE) or isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
+        return None
+    if _to_decimal(node):
+        return _rounded(node)
+    if _is_literal(node):
         return None
     constant = compute(node)
     if constant is None or constant.type.name == "decimal":
@@ -41,6 +46,23 @@ def folded(node: exp.Expr) -> str | None:
     if constant.type == FLOAT64:
         return f"CAST({_exponent(float(constant.number))} AS DOUBLE)"
     return f"CAST({constant.number} AS {name})"
+
+
+def _to_decimal(node: exp.Expr) -> bool:
+    known = node.meta.get("value")
+    return isinstance(node, exp.Cast) and isinstance(known, Value) and known.is_decimal
+
+
+def _rounded(node: exp.Expr) -> str | None:
+    """The cast of a constant that a decimal has no digits for, as a cast of the rounded number."""
+    before, after = compute(node.this), compute(node)
+    if before is None or after is None or before.number is None or before.number == after.number:
+        return None
+    assert after.number is not None
+    digits = round(abs(Fraction(after.number)) * 10**after.type.scale)
+    whole, fraction = divmod(digits, 10**after.type.scale)
+    text = f"{whole}.{fraction:0{after.type.scale}d}" if after.type.scale else str(whole)
+    return f"CAST({'-' if after.number < 0 else ''}{text} AS {after.type.world('flink')})"
 
 
 def _is_literal(node: exp.Expr) -> bool:
@@ -60,6 +82,10 @@ def compute(node: exp.Expr) -> Constant | None:
     type_ = known.type if isinstance(known, Value) else None
     if isinstance(node, exp.Literal):
         return _literal(node)
+    if type_ is not None and type_.name == "decimal" and isinstance(node, exp.Cast):
+        return _cast_decimal(node, type_)
+    if type_ is not None and type_.name == "decimal" and isinstance(node, exp.Neg):
+        return _negative(node, type_)
     if type_ is None or type_ not in (INT32, INT64, FLOAT64) and not isinstance(node, (exp.Coalesce, exp.Nullif)):
         return None
     rule = _RULES.get(type(node))
@@ -98,6 +124,21 @@ def _cast(node: exp.Cast, type_: Type) -> Constant | None:
     if type_ == FLOAT64:
         return Constant(type_, float(inner.number))
     return Constant(type_, inner.number) if inner.type in (INT32, INT64) else None
+
+
+def _cast_decimal(node: exp.Cast, type_: Type) -> Constant | None:
+    """Half away from zero; None for doubles and for more digits than a double keeps."""
+    inner = compute(node.this)
+    if inner is None or inner.number is None:
+        return inner and Constant(type_, None)
+    if isinstance(inner.number, float) or abs(Fraction(inner.number)) >= 2**53:
+        return None
+    units = abs(Fraction(inner.number)) * 10**type_.scale
+    number = Fraction(int(units + Fraction(1, 2)), 10**type_.scale)
+    limit = type_bounds(type_)
+    if limit is None or number > limit[1]:
+        return None
+    return Constant(type_, number if inner.number >= 0 else -number)
 
 
 def _binary(node: exp.Binary, type_: Type) -> Constant | None:

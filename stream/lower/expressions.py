@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, Value, either, stored_as
@@ -75,7 +77,14 @@ def negative(p: Printer, node: exp.Neg) -> str:
 def arithmetic(p: Printer, node: exp.Binary) -> str:
     if isinstance(node, exp.Sub) and p.flink and all(value(side).type == DATE for side in (node.left, node.right)):
         return p.cast(f"TIMESTAMPDIFF(DAY, {p.text(node.right)}, {p.text(node.left)})", value(node).type)
-    return Infix(f"{p.operand(node.left)} {_SIGNS[type(node)]} {p.operand(node.right)}")
+    left, right = (_milliseconds(p.operand(side)) if p.flink else p.operand(side) for side in (node.left, node.right))
+    return Infix(f"{left} {_SIGNS[type(node)]} {right}")
+
+
+def _milliseconds(text: str) -> str:
+    """A timestamp's literal with three digits of a second: a sum with an interval has as many in Flink."""
+    match = re.fullmatch(r"TIMESTAMP '([^'.]*)(?:\.(\d*))?'", text)
+    return f"TIMESTAMP '{match[1]}.{(match[2] or '').ljust(3, '0')}'" if match else text
 
 
 @prints(exp.Div)
@@ -95,6 +104,9 @@ def divide_whole(p: Printer, node: exp.IntDiv) -> str:
 
 @prints(exp.Mod)
 def modulo(p: Printer, node: exp.Mod) -> str:
+    left, right = value(node.left), value(node.right)
+    if p.flink and left.is_decimal and right.is_int:     # Flink would cast the dividend to the integer's type, and wrap it
+        return f"MOD({p.text(node.left)}, {p.cast(p.text(node.right), stored_as(right))})"
     return p.call("MOD", node.left, node.right)
 
 

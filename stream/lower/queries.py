@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from skewless.errors import SkewlessError
+from skewless.sql.value import STRING
 from skewless.sql.windows import Over
 from skewless.stream.lower import chains, sources
 from skewless.stream.lower.aggregates import typed
 from skewless.stream.lower.lifts import lifted
-from skewless.stream.lower.printer import Printer, indent, no_form, prints, value
+from skewless.stream.lower.printer import Printer, enclosed, indent, no_form, prints, value
 
 CLAUSES = frozenset({
     "expressions", "from_", "joins", "where", "group", "having", "qualify", "windows", "distinct", "with_",
@@ -175,15 +176,22 @@ def _conditions(p: Printer, node: exp.Select, read: sources.Read) -> str:
     where = node.args.get("where")
     texts = [p.text(where.this)] if where is not None else []
     texts = [t for t in texts if t != "TRUE"] + read.conditions
-    if texts and p.flink and read.windowed and read.windowed[1] == "session":
-        texts = [_after_session(p, read.windowed[0], texts)]
+    either = where is not None and isinstance(where.this.unnest(), exp.Or)
+    plain = node.args.get("group") is None and node.args.get("distinct") is None
+    if p.flink and read.windowed and read.windowed[1] == "session" and (texts or plain):
+        texts = _after_session(p, read.windowed[0], texts)
+    if either and len(texts) > 1:
+        texts = [enclosed(t) for t in texts]
     return f"\nWHERE {' AND '.join(texts)}" if texts else ""
 
 
-def _after_session(p: Printer, alias: str, texts: list[str]) -> str:
-    """Conditions that Flink's planner cannot move before the session, which they would cut: they seem to need its start."""
+def _after_session(p: Printer, alias: str, texts: list[str]) -> list[str]:
+    """Conditions that Flink's planner cannot move before the session, which they would cut, nor those of a query around it.
+
+    It moves what stands between a session and its GROUP BY, unless that reads a column of the window.
+    """
     start = f"{p.name(alias)}.{p.name('window_start')}" if alias else p.name("window_start")
-    return f"CASE WHEN {start} >= TIMESTAMP '0001-01-01 00:00:00' THEN {' AND '.join(texts)} ELSE FALSE END"
+    return [f"{start} >= TIMESTAMP '0001-01-01 00:00:00'", *texts]
 
 
 def _plain(p: Printer, node: exp.Select, source: str) -> str:
@@ -213,6 +221,9 @@ def _set_of_keys(p: Printer, node: exp.Expr) -> str:
         return f"ROLLUP ({p.items(node.expressions)})"
     if isinstance(node, exp.GroupingSets):
         return f"GROUPING SETS ({', '.join(_set(p, s) for s in node.expressions)})"
+    if p.postgres and isinstance(node.unnest(), (exp.Literal, exp.Null, exp.Boolean)):
+        known = value(node).type     # a bare number would be the place of a column, and another constant is refused
+        return p.cast(p.text(node), STRING if known.name == "null" else known)
     return p.text(node)
 
 

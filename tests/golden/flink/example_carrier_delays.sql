@@ -1,3 +1,16 @@
+CREATE TEMPORARY VIEW `stg_landings` AS
+SELECT
+  `landings`.`carrier`,
+  `landings`.`tailnum`,
+  `landings`.`origin`,
+  `landings`.`dest`,
+  `landings`.`flight`,
+  `landings`.`scheduled_at`,
+  `landings`.`landed_at`,
+  `landings`.`arr_delay`
+FROM `landings`
+WHERE `landings`.`landed_at` > (`landings`.`arrived_at` - INTERVAL '1' SECOND) AND `landings`.`landed_at` <= (`landings`.`arrived_at` + INTERVAL '5' SECOND);
+
 SELECT
   CAST(`carrier` AS STRING) AS `carrier`,
   CAST(`event_timestamp` AS TIMESTAMP(3)) AS `event_timestamp`,

@@ -17,7 +17,7 @@ SELECT
   CAST(`rx` AS DECIMAL(10,1)) AS `rx`,
   CAST(`tx` AS DECIMAL(10,1)) AS `tx`,
   CASE WHEN `sq` = 0 THEN CAST(0 AS DOUBLE) ELSE CAST(`sq` AS DOUBLE) END AS `sq`,
-  CAST(`fi` AS INT) AS `fi`
+  CAST(`fi` AS DECIMAL(9,0)) AS `fi`
 FROM (
   SELECT
     `ev`.`o`,
@@ -38,6 +38,6 @@ FROM (
     ROUND(`ev`.`x`, 1) AS `rx`,
     TRUNCATE(`ev`.`x`, 1) AS `tx`,
     CASE WHEN `ev`.`d` >= 0 THEN SQRT(`ev`.`d`) END AS `sq`,
-    `ev`.`i` AS `fi`
+    FLOOR(`ev`.`x`) AS `fi`
   FROM `ev`
 ) AS `result`

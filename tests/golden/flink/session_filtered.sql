@@ -13,6 +13,6 @@ FROM (
     `w`.`window_end`,
     COUNT(*) AS `n`
   FROM TABLE(SESSION(TABLE `skw_keyed1` PARTITION BY `k`, DESCRIPTOR(`ts`), INTERVAL '30' MINUTE)) AS `w`
-  WHERE CASE WHEN `w`.`window_start` >= TIMESTAMP '0001-01-01 00:00:00' THEN `w`.`i` > 0 AND `w`.`b` ELSE FALSE END
+  WHERE `w`.`window_start` >= TIMESTAMP '0001-01-01 00:00:00' AND `w`.`i` > 0 AND `w`.`b`
   GROUP BY `w`.`k`, `w`.`window_start`, `w`.`window_end`
 ) AS `result`
