@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from skewless.config import read_config
-from skewless.registry.model import View
+from skewless.registry.model import Registry, View
 from skewless.registry.store import Store
 from skewless.warehouse.lake import LakeTable
 
@@ -42,7 +42,7 @@ def compare(project: Path, labels: Path, train: Path) -> tuple[float, list[Leak]
     Returns the share of late flights that are caught without a leak, and the leaks.
     """
     config = read_config(project)
-    views = Store(config).applied().views
+    views = _views(Store(config).applied())
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
     connection.execute(f"create table labels as select row_number() over () as place, * from read_parquet('{labels}')")
@@ -52,6 +52,11 @@ def compare(project: Path, labels: Path, train: Path) -> tuple[float, list[Leak]
     honest = connection.execute(f"select {CAUGHT} from train").fetchone()
     assert honest is not None
     return honest[0], [_leak(connection, views, name) for name in HORIZONS]
+
+
+def _views(registry: Registry) -> tuple[View, ...]:
+    """The views of the service that the training set was made for."""
+    return tuple(registry.view(ref.view, ref.version) for ref in registry.service("late_flights").features)
 
 
 CAUGHT = "count_if(late and plane_last_arr_delay >= 30) / count_if(late)"

@@ -2,9 +2,10 @@
 
     python prepare.py [DATA_FOLDER [LABELS_FILE]]
 
-data/flights.parquet, data/weather.parquet: the package's rows and columns in its order, instants as naive UTC.
-demo/labels.parquet: one row a flight, in the same order: will it arrive 30 minutes late or more?
-The same package gives the same bytes.
+data/departures.parquet, data/landings.parquet: one event for each flight that left, and for each that landed, in the order of
+arrival: what Kafka's topics hold, and the warehouse's copy of it. `arrived_at` is 20 to 799 ms after the event.
+data/weather.parquet: hourly observations. demo/labels.parquet: one row a flight, in the package's order: will it arrive 30
+minutes late or more? Instants are naive UTC. The same package gives the same bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 LABELS = HERE.parent / "demo" / "labels.parquet"
 LATE_MINUTES = 30
+MINUTE_US = 60_000_000
+ARRIVAL_MS = (20, 780)      # the shortest time from an event to its arrival, and by how much others are longer, less than that
 
 
 def read_csv(name: str) -> pa.Table:
@@ -55,10 +58,40 @@ def utc_us(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def flights() -> pa.Table:
     """Every scheduled departure, with `scheduled_at` = time_hour + minute."""
     table = read_csv("flights")
-    minutes = pc.multiply(table["minute"], 60_000_000).cast(pa.duration("us"))
-    table = table.append_column("scheduled_at", pc.add(utc_us(table["time_hour"]), minutes))
+    table = table.append_column("scheduled_at", later(utc_us(table["time_hour"]), table["minute"]))
     keep = ["scheduled_at", "carrier", "flight", "tailnum", "origin", "dest", "dep_delay", "arr_delay", "air_time", "distance"]
     return table.select(keep)
+
+
+def later(instants: pa.ChunkedArray, minutes: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The instants so many minutes later; NULL where either is."""
+    return pc.add(instants, pc.multiply(minutes, MINUTE_US).cast(pa.duration("us")))
+
+
+def departures(flights: pa.Table) -> pa.Table:
+    """One event for each flight that left: `departed_at` = scheduled_at + dep_delay minutes."""
+    at = later(flights["scheduled_at"], flights["dep_delay"])
+    return events(flights, ("dep_delay",), "departed_at", at)
+
+
+def landings(flights: pa.Table) -> pa.Table:
+    """One event for each flight that landed: `landed_at` = scheduled_at + (dep_delay + air_time) minutes."""
+    at = later(flights["scheduled_at"], pc.add(flights["dep_delay"], flights["air_time"]))
+    return events(flights, ("arr_delay",), "landed_at", at)
+
+
+def events(flights: pa.Table, measures: tuple[str, ...], time: str, at: pa.ChunkedArray) -> pa.Table:
+    """The flights for which the instant is known, with that instant and its arrival, in the order of arrival."""
+    least, spread = ARRIVAL_MS
+    day_minute = pc.divide(pc.cast(flights["scheduled_at"], pa.int64()), MINUTE_US)
+    mixed = pc.add(pc.multiply(flights["flight"], 7919), pc.multiply(day_minute, 104_729))
+    ms = pc.add(pc.subtract(mixed, pc.multiply(pc.divide(mixed, spread), spread)), least)
+    table = flights.select(["carrier", "flight", "tailnum", "origin", "dest", "scheduled_at", *measures])
+    table = table.append_column(time, at)
+    table = table.append_column("arrived_at", pc.add(at, pc.multiply(ms, 1000).cast(pa.duration("us"))))
+    table = table.filter(pc.is_valid(table[time]))
+    order = [("arrived_at", "ascending"), ("carrier", "ascending"), ("flight", "ascending")]
+    return table.take(pc.sort_indices(table, sort_keys=order))
 
 
 def weather() -> pa.Table:
@@ -92,13 +125,14 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def prepare(data: Path = DATA, labels_file: Path = LABELS) -> dict[str, int]:
-    """Write all three files; returns their row counts by name."""
-    tables = {"flights": flights(), "weather": weather()}
-    for name, table in tables.items():
-        write(table, data / f"{name}.parquet")
-    tables["labels"] = labels(tables["flights"])
+    """Write all four files; returns their row counts by name."""
+    table = flights()
+    tables = {"departures": departures(table), "landings": landings(table), "weather": weather()}
+    for name, part in tables.items():
+        write(part, data / f"{name}.parquet")
+    tables["labels"] = labels(table)
     write(tables["labels"], labels_file)
-    return {name: table.num_rows for name, table in tables.items()}
+    return {name: part.num_rows for name, part in tables.items()}
 
 
 if __name__ == "__main__":

@@ -64,6 +64,30 @@ def landings() -> list[Landing]:
     return out
 
 
+@dataclass(frozen=True)
+class Departure:
+    """One flight that left."""
+
+    origin: str
+    departed_at: datetime
+    dep_delay: int
+
+
+def departures() -> list[Departure]:
+    """All flights whose departure delay is known."""
+    known = [flight for flight in rows("flights") if flight["dep_delay"] is not None]
+    delays = [int(flight["dep_delay"]) for flight in known]
+    return [
+        Departure(f["origin"], scheduled_at(f) + timedelta(minutes=delay), delay) for f, delay in zip(known, delays, strict=True)
+    ]
+
+
+def ends_of_hours(at: datetime) -> list[datetime]:
+    """The ends of the hours that hold an instant: full five minutes, later than it, by one hour at most."""
+    first = at - timedelta(minutes=at.minute % 5, seconds=at.second, microseconds=at.microsecond) + timedelta(minutes=5)
+    return [first + timedelta(minutes=5 * i) for i in range(12)]
+
+
 def within(flights: list[Landing], at: datetime, span: timedelta) -> list[Landing]:
     """Those that landed in [at - span, at]."""
     return [f for f in flights if at - span <= f.landed_at <= at]
@@ -84,6 +108,10 @@ class Oracle:
             self.by_carrier[flight.carrier].append(flight)
             self.by_plane[flight.tailnum].append(flight)
             self.by_route[flight.origin, flight.dest].append(flight)
+        self.hours: dict[tuple[str, datetime], list[int]] = defaultdict(list)
+        for departure in departures():
+            for end in ends_of_hours(departure.departed_at):
+                self.hours[departure.origin, end].append(departure.dep_delay)
         measures = ("temp", "wind_speed", "wind_gust", "precip", "pressure", "visib")
         self.weather = {
             (row["origin"], instant(row["time_hour"])): tuple(None if row[m] is None else float(row[m]) for m in measures)
@@ -98,7 +126,7 @@ class Oracle:
             return {(f.tailnum, f.landed_at) for f in self.landings}
         if view == "route_delays":
             return {(f.origin, f.dest, f.landed_at) for f in self.landings}
-        return set(self.weather)
+        return set(self.hours) if view == "airport_departures_1h" else set(self.weather)
 
     def features(self, view: str, slot: tuple[Any, ...]) -> tuple[Any, ...]:
         """The features of one slot, in declared order."""
@@ -113,6 +141,10 @@ class Oracle:
     def plane_rotation(self, tailnum: str, at: datetime) -> tuple[Any, ...]:
         (last,) = [f for f in self.by_plane[tailnum] if f.landed_at == at]
         return at, last.dest, last.arr_delay, len(within(self.by_plane[tailnum], at, DAY))
+
+    def airport_departures_1h(self, origin: str, at: datetime) -> tuple[Any, ...]:
+        delays = self.hours[origin, at]
+        return len(delays), sum(delays) / len(delays), max(delays)
 
     def airport_weather(self, origin: str, at: datetime) -> tuple[Any, ...]:
         return self.weather[origin, at]

