@@ -210,6 +210,27 @@ def test_a_window_beside_a_subquery_has_no_order() -> None:
         assert "over.order" in [f.rule.id for f in read(sql).findings], sql
 
 
+def hop(source: str) -> str:
+    marker = "'skw:hop;time=ts;slide_ms=1000;size_ms=1000' <> ''"
+    return f"(select skw_in.*, ts as window_start, ts as window_end from {source} as skw_in where {marker})"
+
+
+def test_windows_and_as_of_joins_need_the_order_too() -> None:
+    lost = "(select *, k in (select k from shops) as known from events)"
+    assert [f.rule.id for f in read(f"select k from {hop(lost)} as w").findings] == ["window.time"]
+    versions = relation({"k": INT64, "ts": TIMESTAMP}, event_time="ts", unique=(("k", "ts"),))
+    sql = f"select e.k from {lost} as e asof left join versions as v on e.k = v.k and e.ts >= v.ts"
+    assert [f.rule.id for f in read(sql, versions=versions).findings] == ["join.asof"]
+
+
+def test_a_distinct_sum_of_windows_further_in_is_refused() -> None:
+    sql = "select k, window_end, sum(distinct small) as n from {} group by k, window_start, window_end"
+    for source in (f"{hop('events')} as w", f"(select * from {hop('events')} as w) as z"):
+        assert "agg.sum_distinct_hop" in [f.rule.id for f in read(sql.format(source)).findings]
+    tumble = hop("events").replace("hop;", "tumble;")
+    assert not [f for f in read(sql.format(f"{tumble} as w")).findings if f.rule.id == "agg.sum_distinct_hop"]
+
+
 def test_partitions_by_a_normalised_double_are_fine() -> None:
     sql = "select count(*) over (partition by {} order by ts) as n from events"
     fix = read(sql.format("d")).findings[0].fix

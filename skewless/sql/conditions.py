@@ -96,6 +96,8 @@ def doubled(t: Typer, nodes: list[exp.Expr]) -> None:
 def _nan(value: Value, node: exp.Expr) -> bool:
     if isinstance(value.constant, float) and math.isnan(value.constant):
         return True
+    if not value.is_float:
+        return False
     texts = (c.this.name for c in node.find_all(exp.Cast) if isinstance(c.this, exp.Literal) and c.this.is_string)
     return any(text.lower() == "nan" for text in texts)
 

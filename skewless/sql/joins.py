@@ -136,7 +136,7 @@ def as_of_rules(
 ) -> None:
     """The rules of an as-of join: by the left side's event time, to a right side with one row a key and instant."""
     declared = any(c.value.event_time for left in lefts.values() for c in left.columns)
-    if declared and not timed:
+    if (declared or any(left.mixed for left in lefts.values())) and not timed:
         t.hit("join.asof", node, relation=alias)
     elif not right.open and not any(unique <= {k.lower() for k in key} for unique in right.unique):
         t.hit("join.asof_ties", node, relation=alias, keys=", ".join(key))

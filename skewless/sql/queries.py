@@ -342,7 +342,7 @@ class _Select:
             if "group.float_zero" in key.meta.get("rules", ()):     # a column that is grouped by stays the key
                 for same in (s.unalias() for s in node.expressions if s.unalias().unnest() == key.unnest()):
                     t.hit("group.float_zero", same)
-        if any(f.kind == "hop" for f in self._windowed()):
+        if self._hops(grouped):
             for total in node.find_all(exp.Sum):
                 if isinstance(total.this, exp.Distinct):
                     t.hit("agg.sum_distinct_hop", total)
@@ -359,6 +359,13 @@ class _Select:
         items = [self.node.args.get("from_"), *(self.node.args.get("joins") or ())]
         found = [item.this.meta.get("window") for item in items if item is not None]
         return [window for window in found if isinstance(window, WindowRelation)]
+
+    def _hops(self, grouped: exp.Group | None) -> bool:
+        """Whether rows are grouped by hopping windows, or by windows of which kind does not show here."""
+        found = self._windowed()
+        keys = grouped.expressions if grouped is not None and not found else ()
+        further_in = any(isinstance(k, exp.Column) and k.meta.get("value", UNKNOWN_VALUE).cut for k in keys)
+        return further_in or any(f.kind == "hop" for f in found)
 
     def _stream(self, grouped: exp.Group | None, distinct: exp.Expr | None) -> None:
         keys = [k.meta["value"] for k in grouped.expressions if "value" in k.meta] if grouped is not None else []

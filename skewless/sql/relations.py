@@ -132,7 +132,7 @@ def fault_of(window: WindowRelation, source: Relation) -> tuple[str, dict[str, s
     declared = any(c.value.event_time for c in source.columns)
     if time.value.known and time.value.type != TIMESTAMP:
         return "window.time", {"name": window.time, "why": f"is a {time.value.type}"}
-    if declared and not time.value.event_time:
+    if (declared or source.mixed) and not time.value.event_time:
         return "window.time", {"name": window.time, "why": "is not the event time of its relation"}
     if time.value.nullable:
         return "window.time", {"name": window.time, "why": "may be NULL"}

@@ -72,7 +72,7 @@ WINDOWS: tuple[Rule, ...] = (
     Rule("agg.sum_distinct_hop", "refuse", "SK211",
          "SUM(DISTINCT x) in a hopping window",
          message="{x} has no plan in a hopping window",
-         hint="Use skewless.tumble or cumulate, or count(distinct x).",
+         hint="Use skewless.tumble or cumulate in the same SELECT, or count(distinct x).",
          fact="Flink's planner: this function does not support retraction."),
     Rule("agg.global", "refuse", "SK222",
          "an aggregate without GROUP BY",

@@ -169,18 +169,23 @@ def _bounds(t: Typer, node: exp.Window, inner: exp.Expr, over: Over) -> None:
     sides = {str(spec.args.get(side) or "").upper() for side in ("start_side", "end_side")}
     if (
         "FOLLOWING" in sides
-        or str(start).upper() == "CURRENT ROW"
+        or _word(start) == "CURRENT ROW"
         and rows
         and end is not None
-        and str(end).upper() != "CURRENT ROW"
+        and _word(end) != "CURRENT ROW"
     ):
         t.hit("over.following", node)
-    elif end is not None and str(end).upper() != "CURRENT ROW":
+    elif end is not None and _word(end) != "CURRENT ROW":
         _before_current(t, node, inner, rows, start, end)
     elif not rows and isinstance(start, exp.Expr) and not _range(t, node, start):
         return
     else:
         t.hit("over.lag" if positional else "over.plain", node)
+
+
+def _word(bound: object) -> str:
+    """UNBOUNDED, CURRENT ROW; empty for an expression."""
+    return "" if isinstance(bound, exp.Expr) else str(bound).upper()
 
 
 def _range(t: Typer, node: exp.Window, start: exp.Expr) -> bool:

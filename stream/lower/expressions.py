@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, Value, either, stored_as
+from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, TIMESTAMP, Value, either, stored_as
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 from skewless.types import Type
 
@@ -77,12 +77,18 @@ def negative(p: Printer, node: exp.Neg) -> str:
 def arithmetic(p: Printer, node: exp.Binary) -> str:
     if isinstance(node, exp.Sub) and p.flink and all(value(side).type == DATE for side in (node.left, node.right)):
         return p.cast(f"TIMESTAMPDIFF(DAY, {p.text(node.right)}, {p.text(node.left)})", value(node).type)
-    left, right = (_milliseconds(p.operand(side)) if p.flink else p.operand(side) for side in (node.left, node.right))
+    left, right = (_flink_instant(p, side) if p.flink else p.operand(side) for side in (node.left, node.right))
     return Infix(f"{left} {_SIGNS[type(node)]} {right}")
 
 
-def _milliseconds(text: str) -> str:
-    """A timestamp's literal with three digits of a second: a sum with an interval has as many in Flink."""
+def _flink_instant(p: Printer, node: exp.Expr) -> str:
+    """An operand of a sum. Of a timestamp's literal, with three digits of a second: a sum with an interval has as many in Flink.
+
+    A date that is never NULL becomes a timestamp: else COALESCE of the sum has no plan (DATE NOT NULL is not DATE).
+    """
+    text, known = p.operand(node), node.meta.get("value")
+    if isinstance(known, Value) and known.type == DATE and not known.nullable:
+        return p.cast(text, TIMESTAMP)
     match = re.fullmatch(r"TIMESTAMP '([^'.]*)(?:\.(\d*))?'", text)
     return f"TIMESTAMP '{match[1]}.{(match[2] or '').ljust(3, '0')}'" if match else text
 
