@@ -97,15 +97,16 @@ def sync_view(
     with records.lock(view, wait_seconds=wait_seconds) as token:
         last = records.read(view)
         fit = last is not None and last.settings == _settings(view) and not full
+        store = OnlineStore(client, config.namespace)
+        suspects = store.suspects(view)     # before the history is read: it has to know what their writer knew
         active = None if view.active_within_us is None else now_us() - view.active_within_us
         changes = lake.changes(Position(*last.position) if last and fit else None, active_since_us=active)
-        store = OnlineStore(client, config.namespace)
         offset = _offset(store, view, last, changes)
         batch = Batch(
             store, view, changes.position.r_us + offset, _through(view, lake, changes), Throttle(rows_per_second_max),
             on_progress or (lambda done, total: None),
         )
-        written = _push(batch, changes, lake)
+        written = _push(batch, changes, lake, suspects)
         records.write(view, SyncRecord(
             position=_plain(changes.position), at_us=now_us(), rows=written.applied, offset_us=offset, settings=_settings(view)
         ), token=token)
@@ -114,8 +115,7 @@ def sync_view(
     return SyncResult(view.ref, written.applied, gone, written.ignored, changes.position, seconds, changes.full)
 
 
-def _push(batch: Batch, changes: Changes, lake: LakeTable) -> Written:
-    suspects = batch.store.suspects(batch.view)
+def _push(batch: Batch, changes: Changes, lake: LakeTable, suspects: Sequence[bytes]) -> Written:
     parts = [
         push_rows(batch, changes.rows, full=changes.full),
         push_retracted(batch, changes.retracted),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from skewless.cli import stream_jobs
+from skewless.cli.consume import consume
 from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
 from skewless.config import read_config
 
@@ -72,3 +73,4 @@ def emit(
 
 
 stream_jobs.add_to(app)
+app.command()(consume)

@@ -6,7 +6,7 @@ The joined Arrow array's data buffer is the stream; nothing is copied into Pytho
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,30 +36,29 @@ class Call(NamedTuple):
 def push(client: redis.Redis, call: Call, keys: pa.Array, values: pa.Array, *, keys_per_call: int = KEYS_PER_CALL) -> Written:
     """Run the script over all rows, in order. Raises redis-py's errors."""
     client.script_load(script.SCRIPT)
-    applied = total = 0
+    codes: list[bytes] = []
     connection = client.connection_pool.get_connection()
     try:
         step, waiting = keys_per_call * CALLS_PER_SEND, 0
         for at in range(0, len(keys), step):
             part = keys.slice(at, step)
             connection.send_packed_command([frame(call, part, values.slice(at, step), keys_per_call)])
-            for _ in range(waiting):
-                applied, total = _count(connection, applied, total)
+            codes += [connection.read_response() for _ in range(waiting)]
             waiting = -(-len(part) // keys_per_call)
-        for _ in range(waiting):
-            applied, total = _count(connection, applied, total)
+        codes += [connection.read_response() for _ in range(waiting)]
     except BaseException:
         connection.disconnect()         # replies of a broken stream must not reach the next user
         raise
     finally:
         client.connection_pool.release(connection)
-    assert total == len(keys), f"{total} replies for {len(keys)} rows"
-    return Written(applied, total - applied)
+    return _written(b"".join(codes), len(keys))
 
 
-def _count(connection: Any, applied: int, total: int) -> tuple[int, int]:
-    codes = connection.read_response()
-    return applied + codes.count(script.WRITTEN), total + len(codes)
+def _written(codes: bytes, rows: int) -> Written:
+    assert len(codes) == rows, f"{len(codes)} replies for {rows} rows"
+    applied, refresh = codes.count(script.WRITTEN), codes.count(script.REFRESH)
+    places = tuple(i for i, code in enumerate(codes) if code == script.REFRESH) if refresh else ()
+    return Written(applied, rows - applied - refresh, places)
 
 
 def frame(call: Call, keys: pa.Array, values: pa.Array, keys_per_call: int) -> memoryview:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import now_us
-from skewless.online import script
+from skewless.online import newest, script
 from skewless.online.connection import speaking, url_of
 from skewless.online.position import SyncRecord, SyncRecords
 from skewless.online.written import Written
@@ -48,7 +48,9 @@ class OnlineStore:
 
         call = push.Call(script.FULL if full else script.BATCH, *self._settings(view, through_us))
         with speaking(self.url):
-            return push.push(self.client, call, keys, values)
+            written = push.push(self.client, call, keys, values)
+            newest.note(self.client, self.namespace, view, values)
+        return written
 
     def retract(
         self, view: View, keys: Sequence[bytes], values: Sequence[bytes], gone: Sequence[bytes], *, through_us: int = OWN_ALL_US
@@ -67,6 +69,26 @@ class OnlineStore:
         """
         assert len(set(keys)) == len(keys), "a key may come once in a call"
         return self._write_some(script.STREAM, view, through_us, keys, values, None)
+
+    def write_stream_rows(self, view: View, keys: pa.Array, values: pa.Array) -> Written:
+        """`write_stream` of Arrow columns, for many rows at once. Raises SK600, SK604."""
+        from skewless.online import push
+
+        with speaking(self.url):
+            written = push.push(self.client, push.Call(script.STREAM, *self._settings(view, 0)), keys, values)
+            newest.note(self.client, self.namespace, view, values)
+        return written
+
+    def headers(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The first 34 bytes of each key's row, None where there is none. Raises SK600."""
+        out: list[bytes | None] = []
+        with speaking(self.url):
+            for at in range(0, len(keys), READ_KEYS_MAX):
+                pipe = self.client.pipeline(transaction=False)
+                for key in keys[at : at + READ_KEYS_MAX]:
+                    pipe.getrange(key, 0, HEADER_SIZE - 1)
+                out += [header or None for header in pipe.execute()]
+        return out
 
     def backfill(self, view: View, key: bytes, value: bytes, *, life_us: int) -> Written:
         """One row that was found in the history; it stays for at most `life_us`, unless a batch writes the key.

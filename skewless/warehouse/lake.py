@@ -7,6 +7,7 @@ event_date (the day, or the month's first day). Readers get SQL text over an exp
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.warehouse.feed import Changes
+    from skewless.warehouse.pending import Appended, Part
 
 COMMIT_WAIT_SECONDS = 60.0
 WRITER = "writer"                           # the Delta transaction that makes two runs conflict
@@ -123,6 +125,12 @@ class LakeTable:
 
         return append(self, rows, app_id=app_id, app_version=app_version)
 
+    def append_parts(self, parts: Sequence[Part]) -> Appended:
+        """`append_pending` of several partitions of a topic in one commit; see `skewless.warehouse.pending.Part`."""
+        from skewless.warehouse.pending import append_parts
+
+        return append_parts(self, parts)
+
     def statistics(self) -> dict[str, Any]:
         """Rows current, superseded and pending, files, bytes, newest_event_timestamp_us; zeros without a table."""
         if not self.exists():
@@ -169,11 +177,11 @@ class LakeTable:
 
     def commit(
         self, entry: LedgerEntry, *, added: list[str] | None = None, removed: list[LakeFile] | None = None,
-        transaction: tuple[str, int] | None = None, data_change: bool = True,
+        transactions: Sequence[tuple[str, int]] = (), data_change: bool = True,
     ) -> Position:
         """One atomic commit of written files, removed files and the ledger entry. Hold `committing()`. Raises SK511.
 
-        Without `transaction` it counts as a writer's, so that a second writer's commit fails instead of doubling rows.
+        Without `transactions` it counts as a writer's, so that a second writer's commit fails instead of doubling rows.
         """
         from deltalake import CommitProperties, Transaction
         from deltalake.exceptions import CommitFailedError
@@ -181,9 +189,10 @@ class LakeTable:
         actions = [a for p in added or [] if (a := files.add_action(self.path, p, data_change=data_change))]
         actions += [files.remove_action(f, data_change=data_change) for f in removed or []]
         table = self._open()
-        name, number = transaction or (WRITER, (table.transaction_version(WRITER) or 0) + 1)
+        several = transactions or [(WRITER, (table.transaction_version(WRITER) or 0) + 1)]
         properties = CommitProperties(
-            custom_metadata={ledger.METADATA_KEY: ledger.encode(entry)}, app_transactions=[Transaction(name, number)],
+            custom_metadata={ledger.METADATA_KEY: ledger.encode(entry)},
+            app_transactions=[Transaction(name, number) for name, number in several],
         )
         try:
             table.create_write_transaction(

@@ -1,0 +1,179 @@
+"""`skewless stream consume` on a real broker, a real Valkey and a real lake: every message once in both stores."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skewless import messages
+from skewless.clock import parse_instant
+from skewless.dev.stack import Stack
+from skewless.errors import SkewlessError
+from skewless.registry.model import Feature
+from skewless.sync.patience import GaveUp
+from skewless.warehouse.upkeep import compact
+from tests.feature_messages import Topic, body, eventually, streamed
+
+NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
+MINUTE = 60_000
+NewTopic = Callable[..., Topic]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A broker and a Valkey of this file, since its tests kill them."""
+    with Stack(tmp_path_factory.mktemp("servers"), ("kafka", "valkey")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def topic(servers: Stack, tmp_path: Path) -> NewTopic:
+    def make(**options: Any) -> Topic:
+        return Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
+
+    return make
+
+
+def rows(n: int, start: int = 0) -> list[tuple[Any, ...]]:
+    """Rows of five entities, a minute apart."""
+    return [(f"e{i % 5}", NOON + i * MINUTE, i, i / 4) for i in range(start, start + n)]
+
+
+def test_rows_reach_both_stores_and_the_newest_is_online(topic: NewTopic) -> None:
+    t = topic()
+    late = ("e1", NOON - 5 * MINUTE, None, None)
+    t.send(*rows(20), late, *rows(3), ("e2", NOON + 17 * MINUTE, -7, 0.5), ("é|}", NOON, 1, -0.0))
+    consumer = t.once()
+    t.check()
+    (stream,) = consumer.streams.values()
+    assert (stream.counts.messages, stream.counts.offline, stream.counts.dead, stream.counts.late) == (26, 26, 0, 0)
+    assert sum(t.offsets().values()) == 26
+    entries = [e for e in t.table.ledger() if e.kind == "pending"]
+    assert len(entries) == 1, "both partitions are one commit"
+    assert t.once().streams[t.name].counts.messages == 0
+    compact(t.table)
+    t.check()
+
+
+def test_what_is_no_row_goes_to_the_dead_letters(topic: NewTopic) -> None:
+    t = topic(partitions=1)
+    header = (messages.HEADER, messages.header(t.view))
+    good = body(t.view, ["a", NOON, 1, 1.0])
+    t.send(*rows(3))
+    t.raw(None, headers=[header])
+    t.raw(good, None, [header])
+    t.raw(good, headers=[(messages.HEADER, b"12345678")])
+    t.raw(good, headers=[("other", b"x")])
+    t.raw(good[:-1], headers=[header])
+    t.raw(b"\x02\xff" + good[2:], headers=[header])
+    t.raw(b"", headers=[header])
+    t.raw(b"\x02a" + b"\xfe" * 9 + b"\x01" + good[-11:], headers=[header])
+    t.send(*rows(3, 3))
+    consumer = t.once()
+    t.check()
+    reasons = {letter["offset"]: letter["reason"] for letter in t.dead()}
+    assert list(reasons) == list(range(3, 11)) and consumer.streams[t.name].counts.dead == 8
+    assert reasons[3] == "tombstone" and reasons[4] == "it has no key" and reasons[6] == "no header skw1"
+    assert "is not one of events@1" in reasons[5] and "not a record" in reasons[7] and "k is not a value" in reasons[8]
+    assert "event_timestamp is not a value of type timestamp" in reasons[10]
+    (letter,) = [letter for letter in t.dead() if letter["offset"] == 8]
+    assert letter["topic"] == t.name and letter["partition"] == 0 and letter["encoding"] == "base64" and letter["payload"]
+    assert t.once().streams[t.name].counts.messages == 0 and len(t.dead()) == 8
+
+
+def test_a_topic_whose_times_are_the_producers_is_not_believed(topic: NewTopic) -> None:
+    t = topic()
+    t.admin.delete_topics([t.name])[t.name].result(30)
+    from confluent_kafka.admin import NewTopic as Wanted
+
+    eventually(lambda: t.name not in t.admin.list_topics(timeout=10).topics)
+    t.admin.create_topics([Wanted(t.name, num_partitions=2, config={"message.timestamp.type": "CreateTime"})])[t.name].result(30)
+    t.send(*rows(2))
+    assert t.once().streams[t.name].counts.dead == 2 and t.online() == {}
+
+
+def test_what_is_read_again_changes_nothing(topic: NewTopic) -> None:
+    t = topic(partitions=1)
+    t.send(*rows(10))
+    t.once()
+    before = t.offline(), t.online(), t.pending()
+    t.rewind(p0=0)
+    again = t.once().streams[t.name].counts
+    assert (again.messages, again.offline, again.repeated) == (10, 0, 10)
+    assert (t.offline(), t.online(), t.pending()) == before
+    t.send(*rows(5, 10), *rows(2))
+    t.rewind(p0=4)
+    overlap = t.once(flush_rows=7).streams[t.name].counts
+    assert (overlap.messages, overlap.offline, overlap.repeated) == (13, 7, 6)
+    t.check()
+
+
+@pytest.mark.parametrize("where", ["before the history", "after the history"])
+def test_a_consumer_that_dies_between_its_writes(topic: NewTopic, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    t = topic()
+    t.send(*rows(30))
+    consumer = t.consumer(once=True)
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise GaveUp
+
+    if where == "before the history":
+        monkeypatch.setattr("skewless.sync.view_stream.LakeTable.append_parts", die)
+    else:
+        monkeypatch.setattr(consumer, "_commit", die)
+    with pytest.raises(SkewlessError, match="SK864"):
+        consumer.run()
+    assert len(t.online()) == 5 and set(t.offsets().values()) == {-1001}
+    monkeypatch.undo()
+    t.send(*rows(5, 30))
+    t.once()
+    t.check()
+
+
+def test_only_one_of_the_stores(topic: NewTopic) -> None:
+    t = topic()
+    t.send(*rows(12))
+    t.once(stores="online")
+    assert len(t.online()) == 5 and not t.table.exists() and set(t.offsets().values()) == {-1001}
+    t.once(stores="offline")
+    t.check()
+    t.send(*rows(3, 12))
+    t.once(stores="offline")
+    t.once()
+    t.check()
+
+
+def test_a_feature_that_is_added_while_it_runs(topic: NewTopic) -> None:
+    t = topic()
+    old = t.view
+    wider = streamed(features=(*old.features, Feature(name="n", type="string")), past_schemas=(old.schema,))
+    applied = []
+    with t.running(reload=lambda view: applied[-1] if applied and applied[-1] != view else None) as consumer:
+        t.send(*rows(10))
+        eventually(lambda: consumer.streams[t.name].counts.offline == 10)
+        applied.append(wider)
+        t.send(*((*row, f"text {row[2]}") for row in rows(10, 10)), view=wider)
+        t.send(*rows(3, 20))
+        eventually(lambda: consumer.streams[t.name].counts.offline == 23)
+        assert consumer.streams[t.name].counts.dead == 0
+    t.view = wider
+    t.check()
+    assert "n" in t.table.column_types()
+
+
+def test_a_topic_that_comes_later_and_one_that_is_made_anew(topic: NewTopic) -> None:
+    t = topic()
+    t.send(*rows(8))
+    t.once()
+    t.admin.delete_topics([t.name])[t.name].result(30)
+    eventually(lambda: t.name not in t.admin.list_topics(timeout=10).topics)
+    with t.running() as consumer:
+        eventually(lambda: any("does not exist yet" in said for said in t.said))
+        t.make()
+        t.send(*rows(6, 8))
+        eventually(lambda: consumer.streams[t.name].counts.offline == 6)
+    assert t.pending() == 14 and len(t.offline()) == 14
