@@ -12,7 +12,9 @@ from collections.abc import Callable
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.lookup import Lookups
+from skewless.online import newest
 from skewless.registry import snapshot
+from skewless.registry.model import Registry
 from skewless.serve.store import Store
 
 log = logging.getLogger("skewless.serve")
@@ -25,6 +27,7 @@ class Live:
     def __init__(self, config: Config, store: Store) -> None:
         self.config, self.store = config, store
         self.lookups: Lookups | None = None
+        self.newest: dict[str, int] = {}                # newest event time by view, where answers depend on it
         self._refreshing = asyncio.Lock()
         self.on_swap: list[Callable[[], None]] = []     # called after another snapshot came into force
 
@@ -36,20 +39,34 @@ class Live:
         return self.lookups
 
     async def refresh(self) -> bool:
-        """Loads the published snapshot when it is another one than that in force. Raises SK250, SK251, SK453."""
+        """Loads the published snapshot when it is another one than that in force, and how fresh its views are; true for another.
+
+        Raises SK250, SK251, SK453.
+        """
         async with self._refreshing:
             key = f"{self.config.namespace}:snapshot"
             raw = await self.store.call("GET", key)
             current_id = raw.decode() if raw else None
             if self.lookups is not None and current_id == self.lookups.snapshot_id:
+                await self._look(self.lookups.registry)
                 return False
             data = await self.store.call("GET", f"{key}:{current_id}") if current_id else None
             registry = snapshot.parse(current_id, data, self.config.namespace)
-            self.lookups = Lookups(registry, self.config.namespace, current_id or "")
+            await self._look(registry)
+            self.lookups = Lookups(registry, self.config.namespace, current_id or "", self.newest)
             for call in self.on_swap:
                 call()
         log.info("snapshot %s: %d views", current_id, len(registry.views))
         return True
+
+    async def _look(self, registry: Registry) -> None:
+        """How fresh the views are. Raises SK453."""
+        views = newest.watched(registry.views)
+        if views:
+            keys = [newest.newest_key(self.config.namespace, view).encode() for view in views]
+            found = newest.parse(views, await self.store.read(keys))
+            self.newest.clear()
+            self.newest.update(found)
 
     async def overtaken(self, lookups: Lookups) -> bool:
         """Whether another snapshot than this one is in force, after a look for one."""

@@ -63,8 +63,9 @@ class ViewPart:
         self.missing = self._given(vp.defaults)
         self.stale_values = self._given(vp.plain_defaults)
         self.short = tuple((vp.names.index(name), ttl_us) for name, ttl_us in vp.short)
-        limits = [us for us in (vp.ttl_us, vp.stale_us, *(ttl_us for _, ttl_us in vp.short)) if us is not None]
-        self.plain_us = min(limits, default=ALWAYS_US)      # up to this age nothing depends on it
+        limits = [us for us in (vp.ttl_us, *(ttl_us for _, ttl_us in vp.short)) if us is not None]
+        self.valid_us = min(limits, default=ALWAYS_US)      # up to this age all values are valid
+        self.plain_us = min(self.valid_us, ALWAYS_US if vp.stale_us is None else vp.stale_us)    # and none is stale
         as_stored = vp.picks is None and not self.quoted
         self.identity = vp.reader.identity if as_stored else b""
         self.packed = vp.reader.packed if as_stored else b""
@@ -80,7 +81,7 @@ class ViewPart:
             return None
         start, event_us, first = start_of(raw)
         age_us = now_us - event_us
-        if not 0 <= age_us <= self.plain_us:
+        if not 0 <= age_us <= self.plain_us and (not 0 <= age_us <= self.valid_us or self.vp.is_stale(age_us, now_us)):
             return None
         if start == self.identity:
             if first != BRACKET or raw[-1] != BRACKET_END:
@@ -106,7 +107,8 @@ class ViewPart:
             starts, events, firsts = zip(*[start_of(raw) for raw in raws], strict=True)     # type: ignore[arg-type]
         except (TypeError, struct.error):           # no row, or a tombstone
             return None
-        if not now_us - self.plain_us <= min(events) or max(events) > now_us:
+        oldest_us = now_us - min(events)
+        if oldest_us > self.valid_us or max(events) > now_us or self.vp.is_stale(oldest_us, now_us):
             return None
         n = len(raws)
         if starts.count(self.identity) == n and firsts.count(BRACKET) == n:
@@ -189,7 +191,7 @@ class ViewPart:
         fresh, at = b"%d" % (age_us // 1000), instant_text(event_us)
         if vp.ttl_us is not None and age_us > vp.ttl_us:
             return Answer(self.missing, [MISSING] * self.n, fresh, at, vp.all_expired, True)
-        stale = vp.stale_us is not None and age_us > vp.stale_us
+        stale = vp.is_stale(age_us, now_us)
         texts = self.stale_values if stale and vp.stale == "default" else self.texts(raw)
         statuses = [STALE] * self.n if stale else [NULL if text == b"null" else OK for text in texts]
         details: Details = {}

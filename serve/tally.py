@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from math import inf
 
@@ -20,7 +20,7 @@ AGES_S = (1, 10, 60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 86_400, 3 * 86_400,
 AGES_US = tuple(s * 1_000_000 for s in AGES_S)
 RESULTS = ("valid", "stale", "expired", "missing")
 VALID, STALE, EXPIRED, MISSING = range(4)
-Part = tuple[list[int], "Spread", float, float]     # results, ages, stale after, ttl
+Part = tuple[list[int], "Spread", Callable[[int, int], bool], float]        # results, ages, is_stale, ttl
 unpack = LAYOUT.unpack_from
 
 
@@ -86,14 +86,14 @@ class Tally:
             return self._valid(parts, seen.ages)
         now = seen.at_us
         for part, raw in zip(parts if len(rows) == len(parts) else cycle(parts), rows, strict=False):
-            results, ages, stale, ttl = part
+            results, ages, is_stale, ttl = part
             if raw is None or len(raw) <= HEADER_SIZE:
                 results[MISSING] += 1
                 continue
             age = now - unpack(raw)[2]
             ages.counts[bisect_left(AGES_US, age)] += 1
             ages.total += age
-            results[VALID if age <= stale else EXPIRED if age > ttl else STALE] += 1
+            results[EXPIRED if age > ttl else STALE if is_stale(age, now) else VALID] += 1
 
     def _valid(self, parts: Sequence[Part], ages: Sequence[int]) -> None:
         """Counts rows that are all valid, by their ages: as many for each part."""
@@ -110,8 +110,7 @@ class Tally:
 
     def _part(self, vp: ViewPlan) -> Part:
         tally = self.views.setdefault(vp.view.ref, ViewTally())
-        ttl = inf if vp.ttl_us is None else vp.ttl_us
-        return tally.results, tally.ages, min(ttl, inf if vp.stale_us is None else vp.stale_us), ttl
+        return tally.results, tally.ages, vp.is_stale, inf if vp.ttl_us is None else vp.ttl_us
 
     def request(self, route: str, status: int, code: str, seconds: float) -> None:
         """Counts one request."""

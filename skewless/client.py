@@ -71,8 +71,10 @@ class FeatureStore:
         """
         from skewless.clock import now_us
         from skewless.lookup import Lookups
+        from skewless.online import newest
 
-        lookups = Lookups(self.registry, self.config.namespace)
+        fresh = newest.load(self._online, self.config.namespace, self.registry.views)
+        lookups = Lookups(self.registry, self.config.namespace, newest=fresh)
         if isinstance(what, str) and what in {service.name for service in self.registry.services}:
             plan = lookups.service(what)
         else:

@@ -56,7 +56,7 @@ class StaleFeatures(RefusedFeatures):
 
     def __init__(self, features: list[str], views: list[str]) -> None:
         super().__init__(
-            "SK423", features, "the row is older than freshness_sla.error_after for ",
+            "SK423", features, "the freshness_sla is broken for ",
             f"The definition of {', '.join(views)} says stale: error.",
             "Bring the view up to date: skewless materialize; or set stale: serve or stale: default on it.",
         )
@@ -95,8 +95,8 @@ class Answer(msgspec.Struct, frozen=True):
 class ViewPlan:
     """The part of a plan that one view answers, with everything that depends only on the snapshot computed once."""
 
-    def __init__(self, view: View, label: str, chosen: Sequence[Selected]) -> None:
-        self.view, self.label = view, label
+    def __init__(self, view: View, label: str, chosen: Sequence[Selected], newest: Mapping[str, int]) -> None:
+        self.view, self.label, self._newest = view, label, newest
         self.names = tuple(item.name for item in chosen)
         positions = {name: i for i, name in enumerate(view.feature_names)}
         picks = tuple(positions[item.feature.name] for item in chosen)
@@ -112,6 +112,13 @@ class ViewPlan:
         self.all_missing = dict.fromkeys(self.names, MISSING)
         self.all_stale = dict.fromkeys(self.names, STALE)
         self.all_expired = dict.fromkeys(self.names, EXPIRED)
+
+    def is_stale(self, age_us: int, now_us: int) -> bool:
+        """Whether a row of that age is stale: it and all that is known of its view are older than error_after."""
+        if self.stale_us is None or age_us <= self.stale_us:
+            return False
+        newest_us = self._newest.get(self.view.ref)
+        return newest_us is None or now_us - newest_us > self.stale_us
 
     def values(self, raw: bytes) -> list[Any]:
         """The JSON values of the chosen features. Raises SK454 for a row that this snapshot cannot read."""
@@ -135,7 +142,9 @@ class ViewPlan:
 class Plan:
     """What one request shape needs from one snapshot. Immutable, so it may be shared by all requests."""
 
-    def __init__(self, selected: Sequence[Selected], namespace: str, known_keys: frozenset[str]) -> None:
+    def __init__(
+        self, selected: Sequence[Selected], namespace: str, known_keys: frozenset[str], newest: Mapping[str, int]
+    ) -> None:
         self.namespace, self.known_keys = namespace, known_keys
         self.names = tuple(item.name for item in selected)
         groups: dict[str, list[Selected]] = {}
@@ -144,7 +153,7 @@ class Plan:
         views = [group[0].view for group in groups.values()]
         once = {v.name for v in views if sum(v.name == w.name for w in views) == 1}
         self.views = tuple(
-            ViewPlan(group[0].view, group[0].view.name if group[0].view.name in once else ref, group)
+            ViewPlan(group[0].view, group[0].view.name if group[0].view.name in once else ref, group, newest)
             for ref, group in groups.items()
         )
         self.key_groups = _key_groups(namespace, views)
@@ -249,10 +258,17 @@ class Plan:
 
 
 class Lookups:
-    """The plans of one snapshot. Made on first use of a request shape; the oldest shapes go when there are too many."""
+    """The plans of one snapshot. Made on first use of a request shape; the oldest shapes go when there are too many.
 
-    def __init__(self, registry: Registry, namespace: str, snapshot_id: str = "") -> None:
+    `newest`: the newest event time of views with a freshness_sla, by reference (`skewless.online.newest`); its owner changes it.
+    Of a view that is not in it each row's own age tells whether it is stale.
+    """
+
+    def __init__(
+        self, registry: Registry, namespace: str, snapshot_id: str = "", newest: Mapping[str, int] | None = None
+    ) -> None:
         self.registry, self.namespace, self.snapshot_id = registry, namespace, snapshot_id
+        self.newest: Mapping[str, int] = {} if newest is None else newest
         self._known_keys = frozenset(k.name for v in registry.views for k in v.join_keys)
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self.compiled: dict[Any, Any] = {}                          # for whoever answers requests
@@ -285,7 +301,7 @@ class Lookups:
                     "SK407", f'feature view "{item.view.ref}" is not served online',
                     hint="Set online: true in its definition, then plan, apply and sync.",
                 )
-        return Plan(selected, self.namespace, self._known_keys)
+        return Plan(selected, self.namespace, self._known_keys, self.newest)
 
     def _cached(self, shape: tuple[Any, ...], make: Callable[[], Plan]) -> Plan:
         plan = self._plans.get(shape)
@@ -328,7 +344,7 @@ def _answer_view(vp: ViewPlan, raw: bytes | None, now_us: int, answer: Answer) -
         answer.status.update(vp.all_missing)
         answer.detail.update(vp.all_expired)
         return
-    stale = vp.stale_us is not None and age_us > vp.stale_us
+    stale = vp.is_stale(age_us, now_us)
     values = list(vp.plain_defaults.values()) if stale and vp.stale == "default" else vp.values(raw)
     answer.features.update(zip(vp.names, values, strict=True))
     answer.status.update(vp.all_stale if stale else vp.all_ok)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import httpx
 import msgspec
 import orjson
+import pyarrow as pa
 import pytest
 import redis.asyncio
 import uvicorn
@@ -26,6 +27,8 @@ from uvicorn.server import ServerState
 from skewless import rows
 from skewless.clock import format_instant
 from skewless.config import Config
+from skewless.online import OnlineStore
+from skewless.online.newest import newest_key
 from skewless.registry import snapshot
 from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, View, select
 from skewless.rows.values import json_encoder
@@ -106,6 +109,9 @@ class Form:
     int64_as_string: bool
 
 
+NEWEST: dict[str, int] = {}         # newest event time by view, as far as it is known
+
+
 class Refused(Exception):
     """The code, and the features that are the reason."""
 
@@ -128,7 +134,9 @@ def one_feature(v: View, f: Feature, raw: bytes | None, form: Form) -> tuple[str
     age = NOW_US - header.event_timestamp_us
     if any(age > ttl for ttl in (v.ttl_us, f.ttl_us) if ttl is not None):
         return value_text(f.type, f.default if v.missing == "default" else None, form, default=True), "missing", "expired"
-    stale = v.error_after_us is not None and age > v.error_after_us
+    known = NEWEST.get(v.ref)
+    lag = age if known is None else NOW_US - known
+    stale = v.error_after_us is not None and age > v.error_after_us and lag > v.error_after_us
     if stale and v.stale == "default":
         return value_text(f.type, f.default, form, default=True), "stale", ""
     value = rows.decode_row(v, raw).values[v.feature_names.index(f.name)]       # type: ignore[arg-type]
@@ -232,6 +240,7 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
         "missing": draw(st.sampled_from(["default", "null", "null", "error"])),
         "stale": draw(st.sampled_from(["serve", "default", "error"])),
         "error_after_us": draw(st.sampled_from([None, 0, HOUR_US, WEEK_US])),
+        "newest": draw(st.sampled_from([None, NOW_US, NOW_US - HOUR_US, NOW_US - HOUR_US - 1])),
         "deprecated_at_us": draw(st.sampled_from([None, None, NOW_US - HOUR_US])),
     }
 
@@ -243,9 +252,15 @@ FORMS = st.builds(Form, st.booleans(), st.booleans())
 @given(worlds(), st.lists(rules(), min_size=3, max_size=3), FORMS)
 def test_every_path_gives_the_same_bytes(paths: Any, world: Any, more: Any, form: Form) -> None:
     registry, entities, stored, refs = world
+    some = [extra.pop("newest") for extra in more]
     views = tuple(msgspec.structs.replace(v, **extra) for v, extra in zip(registry.views, more, strict=False))
     registry = msgspec.structs.replace(registry, views=views)
     paths[0].redis.flushall()
+    NEWEST.clear()
+    for v, newest_us in zip(views, some, strict=False):
+        if newest_us is not None:
+            NEWEST[v.ref] = newest_us
+            paths[0].redis.set(newest_key("flights.test", v), newest_us)
     publish(paths, registry)
     there: dict[bytes, bytes] = {}
     for now, writer, values, event_us in stored:
@@ -378,6 +393,28 @@ def test_a_broken_sla_is_said(paths: Any, stale: str, expected: Any) -> None:
     else:
         assert reply.json()["features"] == expected
         assert reply.json()["metadata"]["status"] == {"landings": "stale", "mean": "stale"}
+
+
+def test_an_old_row_of_a_fresh_view_is_not_stale(paths: Any) -> None:
+    """The SLA is the view's: what counts is the newest event time that was pushed, and the row's own where none is known."""
+    v = view("v", CARRIER, NUMBERS, stale="error", error_after_us=HOUR_US)
+    publish(paths, registry_of(v))
+    served, key = paths[0], newest_key("flights.test", v)
+    served.put(v, ("UA",), encode(v, [3, None], NOW_US - 9 * HOUR_US))
+    store = OnlineStore(served.redis, "flights.test")
+    for newest_us, status in ((None, 422), (NOW_US - HOUR_US, 200), (NOW_US - HOUR_US - 1, 422)):
+        served.redis.delete(key)
+        if newest_us is not None:
+            raw = encode(v, [1, 2.0], newest_us)
+            store.write_rows(v, pa.array([rows.row_key("flights.test", v, ("AA",))]), pa.array([raw]))
+            assert int(served.redis.get(key)) == newest_us
+        publish(paths, registry_of(v))
+        assert both(paths, "GET", "/feature-views/v/online-features?entity_id=UA").status_code == status
+        batch = {"features": ["v"], "entities": [{"carrier": "UA"}] * 2}
+        assert both(paths, "POST", "/online-features/batch", json=batch).status_code == status
+    served.redis.set(key, NOW_US)
+    store.write_rows(v, pa.array([rows.row_key("flights.test", v, ("AA",))]), pa.array([encode(v, [1, 2.0], NOW_US - HOUR_US)]))
+    assert int(served.redis.get(key)) == NOW_US
 
 
 def test_a_deprecated_version_says_so_and_names_the_next(paths: Any) -> None:

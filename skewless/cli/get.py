@@ -28,13 +28,15 @@ def get(
 ) -> None:
     """Prints feature, value, status and age; with --json the reply that POST /online-features gives."""
     from skewless.clock import now_us
-    from skewless.online import connect
+    from skewless.online import connect, newest
     from skewless.registry import snapshot
 
     config = read_config(project_dir or None, target=target or None)
     entities = parse_pairs(keys or [])
     with connect(config) as client:
-        lookups = Lookups(snapshot.load(client, config.namespace), config.namespace)
+        registry = snapshot.load(client, config.namespace)
+        fresh = newest.load(client, config.namespace, registry.views)
+        lookups = Lookups(registry, config.namespace, newest=fresh)
         plan = plan_of(lookups, what)
         wanted = plan.keys(entities)
         asked = [key for key in wanted if key is not None]
