@@ -95,7 +95,11 @@ class Jobs:
                     self.cluster.manager.cancel(job_id)
                 else:
                     savepoint = self.cluster.manager.stop(job_id, f"{self.cluster.savepoints}/{job_id}")
-            values = {"savepoint": savepoint or before.savepoint, "checkpoint": known}
+            values: dict[str, Any] = {"savepoint": savepoint or before.savepoint, "checkpoint": known}
+            if savepoint:       # it needs no file of a checkpoint
+                folders = [*before.leftovers, before.checkpoint_dir]
+                gone = checkpoints.remove(folders)
+                values |= {"checkpoint": "", "leftovers": [f for f in folders if f not in gone]}
             done = claim.save(state="stopped", stopped_at_us=before.stopped_at_us or now_us(), error="", **values)
         self.records.event("stream stop", stream.ref, {"job": stream.job_id, "savepoint": savepoint, "ran": bool(alive)})
         return done

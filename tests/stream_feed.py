@@ -50,6 +50,8 @@ OVER = "over (partition by tailnum order by landed_at range between interval '{}
 SQL = "select tailnum, landed_at as event_timestamp, count(*) {} as landings\nfrom {{{{ ref('stg_landings') }}}}\n"
 SPANS = {1: timedelta(seconds=40), 2: timedelta(seconds=5)}
 TICK = "tick"
+DELAY = timedelta(milliseconds=50)
+"""From an event to its arrival."""
 TARGETS = tuple(f"t{n}" for n in range(1, 20))
 _BEGIN = datetime(2026, 1, 1)
 _PLANES, _STEP = 7, timedelta(milliseconds=100)
@@ -106,19 +108,19 @@ class Feed:
 
     def _event(self, plane: str, partition: int) -> None:
         value = json.dumps({"tailnum": plane, "landed_at": self.now.isoformat(timespec="milliseconds") + "Z"})
-        arrived_ms = (self.now - datetime(1970, 1, 1)) // timedelta(milliseconds=1) + 50
+        arrived_ms = (self.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
         self._producer.produce(self.topic, value.encode(), plane.encode(), partition, timestamp=arrived_ms)
         if plane != TICK:
             self.sent.append((plane, self.now))
 
-    def expected(self, version: int, since: datetime = _BEGIN) -> dict[tuple[str, datetime], int]:
-        """(plane, event time) -> landings, of every event sent, for a job that began with those since then."""
+    def expected(self, version: int, since: datetime = _BEGIN, span: timedelta | None = None) -> dict[tuple[str, datetime], int]:
+        """(plane, event time) -> landings within the span, of every event sent; for a job that began with those `since`."""
         out: dict[tuple[str, datetime], int] = {}
         times = defaultdict[str, list[datetime]](list)
         for plane, at in self.sent:
             if at >= since:
                 times[plane].append(at)
-                out[plane, at] = sum(1 for t in times[plane] if t >= at - SPANS[version])
+                out[plane, at] = sum(1 for t in times[plane] if t >= at - (span or SPANS[version]))
         return out
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from skewless.stream.checkpoints import local
 from skewless.stream.jobmanager import ALIVE
 from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
-from tests.stream_feed import TARGETS, Feed, apply, rows, settled, write
+from tests.stream_feed import DELAY, TARGETS, Feed, apply, rows, settled, write
 
 ROUNDS = 5 if os.environ.get("SKEWLESS_SOAK") else 1
 SECONDS_MAX = 90.0
@@ -140,6 +141,7 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     where = local(record.savepoint)
     assert where is not None and (where / "_metadata").is_file()
     assert record.state == "stopped" and record.savepoint in stopped.stderr
+    assert not local(first.stream.checkpoint_dir).exists()      # the savepoint needs no checkpoint
     assert world.state() == "FINISHED" and "stopped already" in world.command("stop", "rotation@1").stderr
     assert world.supervisor().once()         # what was stopped stays so
     assert msgspec.structs.replace(world.records.require("rotation", 1), revision=record.revision) == record
@@ -153,7 +155,7 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
 
 def test_a_changed_definition_gets_no_state(world: World, tmp_path: Path) -> None:
     started = world.project.submit(world.jobs, "rotation@1")
-    changed = write(tmp_path, world.config.kafka.bootstrap_servers, world.config.flink.gateway, span="39 seconds")
+    changed = write(tmp_path, world.config.kafka.bootstrap_servers, world.config.flink.gateway, span="3 seconds")
     other = Project(msgspec.structs.replace(changed, target=world.config.target))
     other.records = world.records
     for act in (
@@ -171,6 +173,11 @@ def test_a_changed_definition_gets_no_state(world: World, tmp_path: Path) -> Non
     assert done.works and not done.resumed and done.stream.fingerprint != started.stream.fingerprint
     manager = world.jobs.cluster.manager
     assert manager.state(started.stream.job_id) == "CANCELED" and manager.state(done.stream.job_id) == "RUNNING"
+    world.feed.send(20)
+    before, after = world.feed.expected(1), world.feed.expected(1, span=timedelta(seconds=3))
+    assert before != after
+    view = world.registry.view("rotation", 1)
+    eventually(lambda: dict(rows(world.feed.servers, view, world.config.namespace, len(after))) == after)   # newest message wins
     assert not world.command("upgrade", "rotation@1", "--from", "earliest").returncode == 0
 
 
@@ -232,8 +239,15 @@ def test_a_job_that_nobody_recorded_is_adopted_and_one_that_fails_is_started_aga
     world.check(2)
 
 
-def test_the_topics_of_a_view(world: World) -> None:
-    world.project.submit(world.jobs, "rotation@2", partitions=3)
+def test_the_topics_of_a_view_and_where_its_job_begins(world: World) -> None:
+    world.feed.send(40)
+    _, since = world.feed.sent[-20]
+    made = world.project.submit(world.jobs, "rotation@2", partitions=3, since=(since + DELAY).isoformat()).stream
+    assert made.start == {"at_ms": (since + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)}
+    wanted = world.feed.expected(2, since)
+    assert settled(rows(world.feed.servers, world.registry.view("rotation", 2), world.config.namespace, len(wanted))) == wanted
+    with pytest.raises(SkewlessError, match="SK102.*has state"):
+        world.project.submit(world.jobs, "rotation@2", since="earliest")
     admin = AdminClient({"bootstrap.servers": world.feed.servers})
     name = f"shop.{world.config.target}.rotation.v2"
     found = admin.list_topics(timeout=10).topics
