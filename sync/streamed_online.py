@@ -20,6 +20,7 @@ from skewless.warehouse.lake import LakeTable
 
 _VERSION = slice(10, 26)        # event_timestamp and ingested_at in a header
 _STAMP_AT = 26
+_END = 2**31                    # beyond the end of every row
 _SYNC_SECONDS = 0.05            # between two looks at a key that a sync is writing
 
 
@@ -105,7 +106,7 @@ def newest(namespace: str, view: View, batch: Rows, stamp_us: int) -> tuple[pa.A
     values = rows.encode_rows(view, batch.table.take(pa.array(slot)), stamp_us)
     chosen = np.arange(len(slot))
     if len(slot) > len(latest):
-        body = pc.binary_slice(values, HEADER_SIZE)
+        body = pc.binary_slice(values, HEADER_SIZE, _END)        # without an end Arrow multiplies beyond 64 bits
         same = np.concatenate([[False], np.asarray(pc.equal(body[1:], body[:-1]))])
         same &= np.concatenate([[False], codes[slot][1:] == codes[slot][:-1]])
         run = np.maximum.accumulate(np.where(same, 0, chosen))
