@@ -27,7 +27,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit did.
 
     `kind`: create (the empty table), window (a materialized window), applied (a definition was applied), pending (a stream's
-    flush), fold (what streamed into a view that no batch computes became its history), compact. `r_us` is the commit stamp, strictly increasing within a table.
+    flush), fold (what streamed into a view that no batch computes became its history), compact. `r_us` is the commit stamp,
+    strictly increasing within a table.
     """
 
     kind: str
