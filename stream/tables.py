@@ -18,6 +18,8 @@ FUTURE_MS_MAX = 5_000
 """How far ahead of its arrival an event may be dated and still count."""
 _READ, _BODIES, _JUDGED = "skw_read_{}", "skw_bodies_{}", "skw_judged_{}"
 _RECORD_TIME, _ARRIVED, _EVENT_TIME, _FAULT = "`skw_record_time`", "`skw_arrived_at`", "`skw_event_time`", "`skw_fault`"
+_NO_TIME = "TIMESTAMP '9999-12-31 23:59:59.999'"
+"""The event time of a row that has none: a row's time may not be NULL, and one so far ahead moves no watermark."""
 _DIGITS = "^-?(0|[1-9][0-9]*)$"
 _INSTANT = "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]{{1,{}}})?Z?$"
 _P = Printer("flink")
@@ -88,7 +90,7 @@ class SourceTable:
     def _table(self) -> str:
         physical = [f"{_P.name(c.name)} {'STRING' if self.json else _avro(c)}" for c in self.columns]
         arrived = f"CAST({_RECORD_TIME} AS TIMESTAMP(3))"
-        event_time = f"COALESCE({self._parsed(self._event_time)}, {arrived})"
+        event_time = f"COALESCE({self._parsed(self._event_time)}, {_NO_TIME})"
         lines = [
             *physical, *_POSITION, f"{_RECORD_TIME} TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL",
             f"{_ARRIVED} AS {arrived}", f"{_EVENT_TIME} AS {event_time}",
@@ -104,12 +106,18 @@ class SourceTable:
 
     def _judged(self) -> str:
         """Every row of the table, with why it is no event."""
-        return f"CREATE TEMPORARY VIEW {self.judged} AS\nSELECT *, {self._fault()} AS {_FAULT}\nFROM {self.read}"
+        values = [(_value(c), self._parsed(c)) for c in self._read_as_text()]
+        text = f"CREATE TEMPORARY VIEW {self.judged} AS\nSELECT *, {self._fault()} AS {_FAULT}\nFROM {self.read}"
+        if not values:
+            return text
+        # Flink computes an expression anew wherever it is named; behind UNNEST it is a column, computed once.
+        row = ",\n".join(f"  {parsed}" for _, parsed in values)
+        return text + f"\nCROSS JOIN UNNEST(ARRAY[ROW(\n{row}\n)]) AS `skw_values`({', '.join(name for name, _ in values)})"
 
     def _view(self) -> str:
         out = []
         for column in self.columns:
-            text = _EVENT_TIME if column is self._event_time else self._parsed(column)
+            text = _EVENT_TIME if column is self._event_time else self._counted(column)
             out.append(f"  {text} AS {_P.name(column.name)}")
         if self.source.arrived_at:
             out.append(f"  {_ARRIVED} AS {_P.name(self.source.arrived_at)}")
@@ -133,15 +141,26 @@ class SourceTable:
             return f"CAST({name} AS TIMESTAMP({3 if column is self._event_time else 6}))" if type_.name == "timestamp" else name
         return _from_text(name, type_, 3 if column is self._event_time else 6)
 
+    def _read_as_text(self) -> list[Column]:
+        """The columns that the table has as text, and that are none; the event time has a column of its own."""
+        return [c for c in self.columns if self.json and c.value.type.name != "string" and c is not self._event_time]
+
+    def _counted(self, column: Column) -> str:
+        """The value of a column, where rows are judged."""
+        return _value(column) if column in self._read_as_text() else self._parsed(column)
+
     def _fault(self) -> str:
         """Why a row is no event, NULL for one that counts."""
-        whens = []
+        whens, read_as_text = [], self._read_as_text()
         for column in (self._event_time, *(c for c in self.columns if c is not self._event_time)):
-            name, parsed = _P.name(column.name), self._parsed(column)
+            name = _P.name(column.name)
             if not column.value.nullable:
                 whens.append((f"{name} IS NULL", f"{column.name} is missing"))
-            if parsed != name and self.json:
-                whens.append((f"{name} IS NOT NULL AND {parsed} IS NULL", f"{column.name} is not of type {column.value.type}"))
+            if column is self._event_time and self.json:
+                whens.append((f"{_EVENT_TIME} = {_NO_TIME}", f"{column.name} is not of type {column.value.type}"))
+            elif column in read_as_text:
+                wrong = f"{name} IS NOT NULL AND {_value(column)} IS NULL"
+                whens.append((wrong, f"{column.name} is not of type {column.value.type}"))
         lateness = of_ms(_P, self.source.lateness_us // 1000)
         whens.append((f"{_EVENT_TIME} <= {_ARRIVED} - {lateness}", "late"))
         whens.append((f"{_EVENT_TIME} > {_ARRIVED} + {of_ms(_P, FUTURE_MS_MAX)}", "in the future"))
@@ -196,6 +215,10 @@ def _create(name: str, lines: list[str], options: str) -> str:
 def _sent(name: str, type_: Type) -> str:
     column = _P.exact(name)
     return f"CAST(CAST({column} AS TIMESTAMP(6)) AS STRING)" if type_.name == "timestamp" else column
+
+
+def _value(column: Column) -> str:
+    return _P.exact(f"skw_value_{column.name}")
 
 
 def _from_text(name: str, type_: Type, digits: int) -> str:

@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.last_landing@1 ce1772e8207f';
+SET 'pipeline.name' = 'shop.dev.last_landing@1 559ddec171b8';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -32,7 +32,7 @@ CREATE TEMPORARY TABLE `skw_read_landings` (
   `skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
   `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
   `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
-  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END, CAST(`skw_record_time` AS TIMESTAMP(3))),
+  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END, TIMESTAMP '9999-12-31 23:59:59.999'),
   WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.501' SECOND
 ) WITH (
   'connector' = 'kafka',
@@ -62,31 +62,40 @@ CREATE TEMPORARY TABLE `skw_bodies_landings` (
 CREATE TEMPORARY VIEW `skw_judged_landings` AS
 SELECT *, CASE
   WHEN `landed_at` IS NULL THEN 'landed_at is missing'
-  WHEN `landed_at` IS NOT NULL AND CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END IS NULL THEN 'landed_at is not of type timestamp'
+  WHEN `skw_event_time` = TIMESTAMP '9999-12-31 23:59:59.999' THEN 'landed_at is not of type timestamp'
   WHEN `tailnum` IS NULL THEN 'tailnum is missing'
-  WHEN `delay` IS NOT NULL AND CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END IS NULL THEN 'delay is not of type int64'
-  WHEN `gate` IS NOT NULL AND CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END IS NULL THEN 'gate is not of type int32'
-  WHEN `diverted` IS NOT NULL AND CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END IS NULL THEN 'diverted is not of type bool'
-  WHEN `weight` IS NOT NULL AND TRY_CAST(`weight` AS DOUBLE) IS NULL THEN 'weight is not of type float64'
-  WHEN `fare` IS NOT NULL AND TRY_CAST(`fare` AS DECIMAL(10,2)) IS NULL THEN 'fare is not of type decimal(10,2)'
-  WHEN `day` IS NOT NULL AND TRY_CAST(`day` AS DATE) IS NULL THEN 'day is not of type date'
-  WHEN `scheduled_at` IS NOT NULL AND CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END IS NULL THEN 'scheduled_at is not of type timestamp'
+  WHEN `delay` IS NOT NULL AND `skw_value_delay` IS NULL THEN 'delay is not of type int64'
+  WHEN `gate` IS NOT NULL AND `skw_value_gate` IS NULL THEN 'gate is not of type int32'
+  WHEN `diverted` IS NOT NULL AND `skw_value_diverted` IS NULL THEN 'diverted is not of type bool'
+  WHEN `weight` IS NOT NULL AND `skw_value_weight` IS NULL THEN 'weight is not of type float64'
+  WHEN `fare` IS NOT NULL AND `skw_value_fare` IS NULL THEN 'fare is not of type decimal(10,2)'
+  WHEN `day` IS NOT NULL AND `skw_value_day` IS NULL THEN 'day is not of type date'
+  WHEN `scheduled_at` IS NOT NULL AND `skw_value_scheduled_at` IS NULL THEN 'scheduled_at is not of type timestamp'
   WHEN `skw_event_time` <= `skw_arrived_at` - INTERVAL '1.5' SECOND THEN 'late'
   WHEN `skw_event_time` > `skw_arrived_at` + INTERVAL '5' SECOND THEN 'in the future'
 END AS `skw_fault`
-FROM `skw_read_landings`;
+FROM `skw_read_landings`
+CROSS JOIN UNNEST(ARRAY[ROW(
+  CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END,
+  CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END,
+  CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END,
+  TRY_CAST(`weight` AS DOUBLE),
+  TRY_CAST(`fare` AS DECIMAL(10,2)),
+  TRY_CAST(`day` AS DATE),
+  CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END
+)]) AS `skw_values`(`skw_value_delay`, `skw_value_gate`, `skw_value_diverted`, `skw_value_weight`, `skw_value_fare`, `skw_value_day`, `skw_value_scheduled_at`);
 
 CREATE TEMPORARY VIEW `landings` AS
 SELECT
   `tailnum` AS `tailnum`,
   `skw_event_time` AS `landed_at`,
-  CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END AS `delay`,
-  CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END AS `gate`,
-  CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS `diverted`,
-  TRY_CAST(`weight` AS DOUBLE) AS `weight`,
-  TRY_CAST(`fare` AS DECIMAL(10,2)) AS `fare`,
-  TRY_CAST(`day` AS DATE) AS `day`,
-  CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END AS `scheduled_at`,
+  `skw_value_delay` AS `delay`,
+  `skw_value_gate` AS `gate`,
+  `skw_value_diverted` AS `diverted`,
+  `skw_value_weight` AS `weight`,
+  `skw_value_fare` AS `fare`,
+  `skw_value_day` AS `day`,
+  `skw_value_scheduled_at` AS `scheduled_at`,
   `skw_arrived_at` AS `arrived_at`
 FROM `skw_judged_landings`
 WHERE `skw_fault` IS NULL;

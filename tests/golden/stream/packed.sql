@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.packed@1 124b97233507';
+SET 'pipeline.name' = 'shop.dev.packed@1 27c7e306ba0e';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -27,7 +27,7 @@ CREATE TEMPORARY TABLE `skw_read_packed_landings` (
   `skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
   `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
   `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
-  `skw_event_time` AS COALESCE(CAST(`landed_at` AS TIMESTAMP(3)), CAST(`skw_record_time` AS TIMESTAMP(3))),
+  `skw_event_time` AS COALESCE(CAST(`landed_at` AS TIMESTAMP(3)), TIMESTAMP '9999-12-31 23:59:59.999'),
   WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.001' SECOND
 ) WITH (
   'connector' = 'kafka',
