@@ -113,11 +113,11 @@ def rendered(kind: str, entities: list[int], compact: bool) -> bytes:
     form = {"format": "compact"} if compact else {}
     if kind == "get":
         query = f"entity_id={entities[0]}" + ("&format=compact" if compact else "")
-        return f"GET /feature-views/view_0@1/online-features?{query} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+        return f"GET /feature-views/view_0@1/online-features?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     asked: Any = [{"user_id": entity} for entity in entities]
     body = json.dumps({"feature_service": "all", "entities": asked if kind == "batch" else asked[0], **form}).encode()
     path = "/online-features" + ("/batch" if kind == "batch" else "")
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

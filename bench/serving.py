@@ -211,7 +211,7 @@ def measure_peer(bench: Bench, processes: Processes, folder: Path, redis_port: i
         with file.open("wb") as out:
             for _ in range(200):
                 body = json.dumps({"features": names, "entities": {"user_id": random.choices(range(PEER_ENTITIES), k=size)}})
-                head = f"POST /get-online-features HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n"
+                head = f"POST /get-online-features HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
                 out.write(framed(f"{head}Content-Type: application/json\r\n\r\n{body}".encode()))
         for rate in rates:
             bench.window(f"Feast, 3 x 50, {size} entities", port, file, pids, rate=rate, connections=connections)

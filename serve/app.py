@@ -20,6 +20,7 @@ from skewless.serve import catalogue, feast, jobs, problems, registration
 from skewless.serve.attach import attached
 from skewless.serve.front import AccessLog
 from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Hooks
+from skewless.serve.hosts import Hosts
 from skewless.serve.hot import Hot
 from skewless.serve.live import Live
 from skewless.serve.openapi import document
@@ -35,6 +36,7 @@ class Application(Starlette):
 
     entry: Entry | None = None          # takes HTTP once the application has started
     direct: Hot | None = None           # set where a connection may ask for lookups without ASGI
+    hosts: Hosts | None = None          # set where requests for other hosts are refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.entry is not None and scope["type"] == "http":
@@ -102,6 +104,7 @@ def lifespan(config: Config, connect: Connect) -> Callable[[Any], Any]:
             async with attached(config, live, app.state, app.others) as front:
                 hot = app.state.hot = Hot(front, live, app.state.hooks)
                 app.entry = AccessLog(hot) if config.serve.access_log else hot
+                app.state.metrics.busy = lambda: hot.in_flight + front.in_flight
                 app.direct = hot if hot.ask is not None and not config.serve.access_log else None
                 yield
         finally:

@@ -34,6 +34,7 @@ class Front:
 
     def __init__(self, app: App, gate: Gate, observe: Callable[[Scope, int, float], None] | None = None) -> None:
         self.app, self.gate, self.observe = app, gate, observe
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 500
@@ -47,9 +48,11 @@ class Front:
                     message["headers"] = [*message["headers"], mark]
             await send(message)
 
+        self.in_flight += 1
         try:
             await self._admitted(scope, receive, marked)
         finally:
+            self.in_flight -= 1
             if self.observe is not None:
                 self.observe(scope, status, time.perf_counter() - started)
 

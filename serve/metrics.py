@@ -45,6 +45,7 @@ class Metrics:
 
     def __init__(self, live: Live) -> None:
         self.live, self.tally, self.reads = live, Tally(), Spread(SECONDS)
+        self.busy: Callable[[], int] = lambda: 0                # requests that are being answered
         self.extra: list[Callable[[Metrics], None]] = []        # more to take over at each flush
         self.registry = CollectorRegistry()
         self.shared = os.environ.get(FOLDER, "")
@@ -69,6 +70,7 @@ class Metrics:
         self.redis = histogram("redis_read_seconds", f"Time of reads of the online store; one in {SAMPLED}.", SECONDS)
         self.sources = counter("cache_rows", "Rows of views with a cache or cold path, by where they came from.", "source")
         self.cold = counter("cold_lookups", "Looks into the offline store: found, absent, late, refused, failed.", "result")
+        self.in_flight = gauge("requests_in_flight", "Requests that are being answered.", "livesum")
         self.waiting = gauge("rows_in_flight", "Rows asked of the online store and not there yet.", "livesum")
         self.snapshots = gauge("snapshot_info", "Worker processes that answer from this snapshot.", "livesum", "snapshot")
         self.snapshot_views = gauge("snapshot_views", "Feature view versions in the snapshot.", "livemax")
@@ -96,6 +98,7 @@ class Metrics:
         self.redis.take(self.reads)
         for take in self.extra:
             take(self)
+        self.in_flight.set(self.busy())
         self.waiting.set(getattr(self.live.store, "keys_waiting", 0))
         self._say_snapshot()
 

@@ -24,7 +24,7 @@ RETRY_AFTER_S = 1
 # Codes that do not answer 400. The rest of SK1xx, SK3xx and SK4xx is the caller's to mend.
 STATUS = {
     "SK401": 401, "SK403": 403, "SK404": 404, "SK405": 405, "SK408": 408, "SK409": 409, "SK410": 410, "SK413": 413, "SK415": 415,
-    "SK422": 422, "SK423": 422, "SK431": 431, "SK456": 501, "SK457": 403, "SK464": 409, "SK466": 422, "SK505": 409,
+    "SK421": 421, "SK422": 422, "SK423": 422, "SK431": 431, "SK456": 501, "SK457": 403, "SK464": 409, "SK466": 422, "SK505": 409,
     "SK250": 503, "SK251": 503, "SK255": 503, "SK600": 503, "SK453": 503, "SK454": 503, "SK455": 503, "SK458": 503,
 }
 INSIDE = ("SK255", "SK600")     # their details name hosts and drivers

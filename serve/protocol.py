@@ -14,6 +14,7 @@ from skewless.error_codes import CODES
 from skewless.serve.direct import Lookup, route_of
 from skewless.serve.hooks import VIEW_ROUTE
 from skewless.serve.hot import JSON_TYPE
+from skewless.serve.problems import STATUS
 from skewless.serve.requests import BODY_BYTES_MAX
 
 HEAD_BYTES_MAX = 32 * 1024
@@ -61,7 +62,11 @@ class Protocol(HttpToolsProtocol):
         if self._large and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES_MAX:
             self._refusal = "SK431"
             raise ValueError("too large")       # the parser stops here; send_400_response answers
-        hot = self.config.app.direct if self._plain() else None     # type: ignore[union-attr]
+        app: Any = self.config.app
+        if app.hosts is not None and not app.hosts(self.headers):
+            self._refusal = "SK421"
+            raise ValueError("another host")
+        hot = app.direct if self._plain() else None
         route = None if hot is None else route_of(self.parser.get_method(), self.url)
         if hot is not None and route is not None:
             self.cycle = self._lookup = Lookup(self, hot, route)    # type: ignore[assignment]
@@ -164,11 +169,12 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, code: str) -> None:
         self._refusal = code
-        status = {"SK431": 431, "SK408": 408}.get(code, 400)
+        status = STATUS.get(code, 400)
         facts = {"SK431": f"the head of the request is longer than {HEAD_BYTES_MAX} bytes", "SK400": "this is not HTTP/1.1",
-                 "SK408": f"the request did not arrive within {REQUEST_S:.0f} s"}
-        body = orjson.dumps({"type": f"urn:skewless:error:{code}", "title": CODES[code], "status": status,
-                             "detail": facts[code], "code": code})
+                 "SK408": f"the request did not arrive within {REQUEST_S:.0f} s", "SK421": "this server has another name"}
+        hints = {"SK421": "Name it in serve.hosts of skewless.yml, or ask for tokens: --require-tokens."}
+        body = orjson.dumps({"type": f"urn:skewless:error:{code}", "title": CODES[code], "status": status, "detail": facts[code],
+                             "code": code, **({"hint": hints[code]} if code in hints else {})})
         self.transport.write(b"".join([
             STATUS_LINE[status], b"content-type: application/problem+json\r\nconnection: close\r\ncontent-length: ",
             str(len(body)).encode(), b"\r\n\r\n", body,

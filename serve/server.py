@@ -24,6 +24,7 @@ from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.registry.published import PublishedToken, parse_tokens
 from skewless.serve.app import create_app
+from skewless.serve.hosts import Hosts
 from skewless.serve.protocol import Protocol
 from skewless.serve.store import open_store
 from skewless.serve.workers import Workers, cores, shares
@@ -71,17 +72,19 @@ def run(
     port = config.serve.port if port is None else port
     listener = listen(host, port)
     name, bound = listener.getsockname()[:2]
-    if not insecure and not ipaddress.ip_address(name).is_loopback:
+    loopback = ipaddress.ip_address(name).is_loopback
+    if not insecure and not loopback:
         config = with_tokens(config, host)
+    hosts = Hosts(config.serve.hosts) if loopback and not insecure and not config.serve.require_tokens else None
     scheme = "https" if config.serve.tls_cert else "http"
     url = f"{scheme}://[{name}]:{bound}" if ":" in name else f"{scheme}://{name}:{bound}"
     count = workers or config.serve.workers or (1 if config.online_store.strip() == "embedded" else cores())
     if count == 1:
         with listener:
-            answer(config, listener, lambda: on_ready(url))
+            answer(config, hosts, listener, lambda: on_ready(url))
     else:
         with metrics_folder():
-            Workers(shares(listener, count), partial(answer, config), worker_ended).run(lambda: on_ready(url))
+            Workers(shares(listener, count), partial(answer, config, hosts), worker_ended).run(lambda: on_ready(url))
 
 
 @contextmanager
@@ -102,9 +105,14 @@ def worker_ended(pid: int) -> None:
     metrics.worker_ended(pid)
 
 
-def answer(config: Config, listener: socket.socket, on_ready: Callable[[], None], alive: int = -1) -> None:
-    """One process's serving, until a signal or until `alive` (a descriptor) ends. Raises SK900 when it does not start."""
-    server = Server(_settings(config), on_ready)
+def answer(
+    config: Config, hosts: Hosts | None, listener: socket.socket, on_ready: Callable[[], None], alive: int = -1
+) -> None:
+    """One process's serving, until a signal or until `alive` (a descriptor) ends. Raises SK900 when it does not start.
+
+    With `hosts` it answers those who call it by these names.
+    """
+    server = Server(_settings(config, hosts), on_ready)
 
     async def serve() -> None:
         if alive >= 0:
@@ -172,10 +180,12 @@ def log_to_stderr() -> None:
         log.setLevel(logging.INFO)
 
 
-def _settings(config: Config) -> uvicorn.Config:
+def _settings(config: Config, hosts: Hosts | None) -> uvicorn.Config:
     log_to_stderr()
+    app = create_app(config)
+    app.hosts = hosts
     settings = uvicorn.Config(
-        create_app(config), loop="uvloop", http=Protocol, ws="none", lifespan="on", access_log=False, log_level="warning",
+        app, loop="uvloop", http=Protocol, ws="none", lifespan="on", access_log=False, log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=DRAIN_S, server_header=False, backlog=BACKLOG,
         ssl_certfile=_file(config, config.serve.tls_cert), ssl_keyfile=_file(config, config.serve.tls_key),
     )

@@ -27,6 +27,7 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     port: int = 8000
     workers: int = 0
     require_tokens: bool = False            # beyond loopback they always are, but with --insecure
+    hosts: tuple[str, ...] = ()             # names of this server, beside localhost; who asks by another one needs a token
     allow_registration: bool = False        # POST /feature-views writes models into the project
     access_log: bool = False
     labels_root: str = "."                  # label frames that requests may name lie below this folder

@@ -94,6 +94,7 @@ CODES: dict[str, str] = {
     "SK410": "a view is past its sunset",
     "SK413": "a request is too large",
     "SK415": "the body of a request is not announced as JSON",
+    "SK421": "a request for another host",
     "SK422": "features are missing whose view refuses missing values",
     "SK423": "features are stale whose view refuses stale values",
     "SK431": "the head of a request is too large",

@@ -28,9 +28,9 @@ from skewless.registry import snapshot
 from skewless.registry.tokens import Tokens, hash_of
 from skewless.serve.app import routes
 from skewless.serve.auth import needed
+from tests.certificate import write_certificate
 from tests.test_serve import NOW_US, Served, flights
 
-TLS = Path(__file__).parent / "tls"       # self-signed, for localhost, until 2126
 SCOPES = ("read", "write", "admin")
 LOOKUP = {"features": ["delays"], "entities": {"carrier": "UA"}}
 
@@ -264,6 +264,30 @@ def test_insecure_is_loud(shop: Shop, tmp_path: Path) -> None:
     assert "warning: --insecure" in (tmp_path / "log").read_text()
 
 
+def test_other_names_of_a_server_without_tokens_are_refused(shop: Shop, tmp_path: Path) -> None:
+    """A page of another site whose name leads here (DNS rebinding) sends its own name."""
+    (shop.folder / "skewless.yml").write_text((shop.folder / "skewless.yml").read_text() + "serve: {hosts: [features.test]}\n")
+    names = {"localhost": 200, "LOCALHOST:80": 200, "a.localhost.": 200, "127.0.0.1": 200, "[::1]:8000": 200,
+             "features.test:1": 200,
+             "evil.test": 421, "localhost.evil.test": 421, "xfeatures.test": 421, "1.2.3.4.evil.test": 421, "": 421}
+
+    def asked(base: str) -> dict[str, int]:
+        return {name: httpx.get(f"{base}/feature-views", headers={"Host": name}).status_code for name in names}
+
+    for options, expected in (((), names), (("--require-tokens",), dict.fromkeys(names, 401)),
+                              (("--insecure",), dict.fromkeys(names, 200))):
+        process, url = shop.serve(tmp_path / "log", *options)
+        try:
+            assert asked(url) == expected, options
+            if not options:
+                refused = httpx.post(f"{url}/online-features", headers={"Host": "evil.test"}, json=LOOKUP)
+                assert (refused.status_code, refused.json()["code"]) == (421, "SK421")
+                assert httpx.post(f"{url}/online-features", json=LOOKUP).status_code == 200
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 def test_bounded_heads_and_slow_requests(shop: Shop, tmp_path: Path) -> None:
     process, url = shop.serve(tmp_path / "log")
     port = int(url.rsplit(":", 1)[1])
@@ -274,7 +298,7 @@ def test_bounded_heads_and_slow_requests(shop: Shop, tmp_path: Path) -> None:
         assert reply.status == 431 and json.loads(reply.read())["code"] == "SK431"
         with socket.create_connection(("127.0.0.1", port)) as wire:      # a head that never ends
             wire.settimeout(10)
-            wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ")
+            wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
             answer = b""
             try:
                 for _ in range(200):
@@ -286,7 +310,7 @@ def test_bounded_heads_and_slow_requests(shop: Shop, tmp_path: Path) -> None:
         with socket.create_connection(("127.0.0.1", port)) as wire:
             wire.sendall(b"NOT HTTP\r\n\r\n")
             assert b"SK400" in wire.recv(1000)
-        big = b"POST /online-features HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"[" * 100_000
+        big = b"POST /online-features HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"[" * 100_000
         with socket.create_connection(("127.0.0.1", port)) as wire:      # a large body is not a large head
             wire.sendall(big)
             assert wire.recv(100).startswith(b"HTTP/1.1 400")
@@ -297,12 +321,11 @@ def test_bounded_heads_and_slow_requests(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_tls(shop: Shop, tmp_path: Path) -> None:
-    cert, key = TLS / "cert.pem", TLS / "key.pem"
+    cert, key = write_certificate(tmp_path)
     process, url = shop.serve(tmp_path / "log", "--tls-cert", str(cert), "--tls-key", str(key))
     try:
         assert url.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
-        context.check_hostname = False
         assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
     finally:
         process.terminate()

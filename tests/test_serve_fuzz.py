@@ -80,9 +80,9 @@ def path_of(dice: random.Random) -> bytes:
 def request(dice: random.Random) -> bytes:
     """One well-framed request: plain or chunked."""
     if dice.random() < 0.3:
-        return b"GET " + path_of(dice) + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+        return b"GET " + path_of(dice) + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
     body, path = body_of(dice), dice.choice([b"/online-features", b"/online-features/batch"])
-    head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n"
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\n"
     if dice.random() < 0.7:
         return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
     chunks, at = [], 0

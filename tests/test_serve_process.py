@@ -197,9 +197,9 @@ def test_hostile_requests_get_documented_refusals(server: Process) -> None:
 
 
 def test_half_sent_requests_do_no_harm(server: Process) -> None:
-    post = b"POST /online-features HTTP/1.1\r\nHost: x\r\n"
+    post = b"POST /online-features HTTP/1.1\r\nHost: localhost\r\n"
     for part in (post + b"Content-Length: 50\r\n\r\n{", post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"\r\n" * 99,
-                 b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 20, b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+                 b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20, b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
                  b"GET / HT", b"\x16\x03\x01\0\0"):
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", server.port)) as wire:
@@ -277,7 +277,7 @@ def test_snapshots_swap_under_load_without_a_failed_request(server: Process, val
 def test_sigterm_drains_and_ends_with_0(project: Path, valkey: Valkey) -> None:
     process = Process(project, project / "drain.log")
     with socket.create_connection(("127.0.0.1", process.port)) as wire:
-        head = f"POST /online-features HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        head = f"POST /online-features HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n"
         wire.sendall((head + BODY[:-1]).encode())
         time.sleep(0.3)
         process.process.send_signal(signal.SIGTERM)

@@ -24,10 +24,10 @@ from skewless.errors import SkewlessError
 from skewless.online import connect
 from skewless.serve.store import Address, RespStore, Store, address_of
 from skewless.serve.topology import RedisPyStore, open_topology
+from tests.certificate import write_certificate
 from tests.test_serve import SOAK
 
 LOOKUPS, HARMS = (1_000_000, 300) if SOAK else (60_000, 20)
-TLS = Path(__file__).parent / "tls"
 
 
 class Node:
@@ -415,16 +415,17 @@ def test_a_server_from_before_resp3(tmp_path: Path) -> None:
         node.kill()
 
 
-def test_tls_is_verified(node: Node) -> None:
+def test_tls_is_verified(node: Node, tmp_path: Path) -> None:
+    cert, key = write_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    context.load_cert_chain(cert, key)
     node.client().set("a", "1")
 
     async def run() -> None:
         proxy = Proxy(node.port, context)
         async with proxy.running():
             url = f"rediss://127.0.0.1:{proxy.port}/0"
-            for query in (f"?ssl_ca_certs={TLS / 'cert.pem'}", "?ssl_cert_reqs=none"):
+            for query in (f"?ssl_ca_certs={cert}", "?ssl_cert_reqs=none"):
                 async with opened(ours(url + query)) as store:
                     assert await store.read([b"a"]) == [b"1"]
             async with opened(ours(url)) as store:
