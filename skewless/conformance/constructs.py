@@ -45,6 +45,7 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
         "{int} % nullif({int}, 0)", "mod({int}, nullif({int:leaf}, 0))", "{int} // {int:leaf}", "{int} % {int:leaf}",
         "coalesce({int}, {int})", "nullif({int}, {int})", "greatest({int}, {int}, {int:leaf})", "least({int}, {int})",
         "case when {bool} then {int} else {int} end", "case when {bool} then {int} end",
+        "case {dbl} when 0 then {int:leaf} when 1 then {int:leaf} end",
         "case {nat} when 1 then {int} when 2 then {int} else {int:leaf} end", "if({bool}, {int}, {int})", "ifnull({int}, 0)",
         "cast({int} as bigint)", "cast({int} as integer)", "cast({dec} as bigint)", "cast({dec} as integer)",
         "cast({dbl} as bigint)", "cast({dbl} as integer)", "cast({bool} as integer)",
@@ -113,6 +114,7 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
     ),
     "bool": (
         "{int} > {int}", "{int} = {int}", "{dec} <= {dec}", "{dec} <> {int}", "{dbl} < {dbl}", "{dbl} >= {dec}",
+        "{dbl:leaf} = 0 or {dbl:leaf} is null", "{dbl} in (0, 1, 2)", "{dbl} not in (0, {int:leaf})", "{dbl} <> 0 and {dbl} <> 1",
         "{dbl} < cast({int} as decimal(30,0))", "{dbl} in (select d from eu)", "{dec} in (select x from ev)",
         "{ext} = {ext}", "{ext} > {dbl}", "{str} = {str}", "{str} < {str}", "{uni} = {uni}", "{uni} <> {uni:leaf}",
         "{date} >= {date}", "{old} < {old}", "{ts} > {ts}", "{date} < {ts}", "{bool} and {bool}", "{bool} or {bool}",

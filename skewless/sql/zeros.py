@@ -11,26 +11,26 @@ from skewless.sql.value import Value
 def normalised(node: exp.Expr) -> bool:
     """Whether a double has no -0.0: it comes from exact numbers, or is CASE WHEN d = 0 THEN 0 ELSE d END."""
     node = node.unnest()
-    return _from_exact(node) or _zero_case(node)
+    return from_exact(node) or _zero_case(node)
 
 
-def _from_exact(node: exp.Expr) -> bool:
+def from_exact(node: exp.Expr) -> bool:
     """Whether a double is made of exact numbers, whose zero has no sign, and divided by none that is negative."""
     node = node.unnest()
     known = node.meta.get("value")
     if isinstance(known, Value) and known.is_exact:
         return True
     if isinstance(node, exp.Cast):
-        return _from_exact(node.this)
+        return from_exact(node.this)
     if isinstance(node, exp.Div):
         divisor = node.expression.meta.get("value")
         positive = isinstance(divisor, Value) and divisor.lo is not None and divisor.lo >= 0
-        return positive and _from_exact(node.this)
+        return positive and from_exact(node.this)
     if isinstance(node, exp.Nullif):
-        return _from_exact(node.this)
+        return from_exact(node.this)
     if isinstance(node, exp.Case):
         values = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
-        return all(value is None or isinstance(value, exp.Null) or _from_exact(value) for value in values)
+        return all(value is None or isinstance(value, exp.Null) or from_exact(value) for value in values)
     return False
 
 

@@ -7,6 +7,8 @@ import re
 from sqlglot import exp
 
 from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, TIMESTAMP, Value, either, stored_as
+from skewless.sql.zeros import from_exact
+from skewless.stream.lower.constants import compute
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 from skewless.types import Type
 
@@ -153,7 +155,28 @@ def compare(p: Printer, node: exp.Binary) -> str:
     if _is_window_bound(node):
         return _not_null(p, node.left)
     left, right = alike(p, node.left, node.right)
+    if isinstance(node, (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ)):
+        left = f"ABS({left})" if _meets_zero(p, node.left, node.right) else left
+        right = f"ABS({right})" if _meets_zero(p, node.right, node.left) else right
     return Infix(f"{left} {_SIGNS[type(node)]} {right}")
+
+
+def _meets_zero(p: Printer, node: exp.Expr, other: exp.Expr) -> bool:
+    """Whether a double that may be -0.0 is compared with a constant 0 in Flink.
+
+    Alone that is fine. Beside OR, AND or IS NULL of the same double, its planner makes a set of values of them, which holds 0.0
+    only; -0.0 is found by its absolute value.
+    """
+    known = node.meta.get("value")
+    return p.flink and isinstance(known, Value) and known.is_float and not from_exact(node) and _is_zero(other)
+
+
+def _is_zero(node: exp.Expr) -> bool:
+    known = node.meta.get("value")
+    if isinstance(known, Value) and (known.lo == known.hi == 0 or known.is_float and known.constant == 0):
+        return True
+    constant = compute(node)
+    return constant is not None and constant.number == 0
 
 
 def alike(p: Printer, *nodes: exp.Expr) -> list[str]:
@@ -232,6 +255,12 @@ def in_(p: Printer, node: exp.In, negated: bool = False) -> str:
     query, no = node.args.get("query"), "NOT " if negated else ""
     if query is not None:
         return Infix(f"{p.operand(node.this)} {no}IN ({p.text(query.unnest() if isinstance(query, exp.Subquery) else query)})")
+    zeros = [item for item in node.expressions if _meets_zero(p, node.this, item)]
+    if zeros:
+        rest = [item.copy() for item in node.expressions if not _meets_zero(p, node.this, item)]
+        parts = [f"ABS({p.text(node.this)}) = 0"]
+        parts += [str(in_(p, exp.In(this=node.this.copy(), expressions=rest)))] if rest else []
+        return Infix(f"{'NOT ' if negated else ''}({' OR '.join(parts)})")
     subject, *items = alike(p, node.this, *node.expressions)
     known = [value(n) for n in (node.this, *node.expressions)]
     wide = either(known).type
@@ -243,8 +272,13 @@ def in_(p: Printer, node: exp.In, negated: bool = False) -> str:
 @prints(exp.Case, args="this ifs default")
 def case(p: Printer, node: exp.Case) -> str:
     subject, default = node.args.get("this"), node.args.get("default")
+    if subject is not None and any(_meets_zero(p, subject, branch.this) for branch in node.args["ifs"]):
+        whens = [str(compare(p, exp.EQ(this=subject.copy(), expression=b.this.copy()))) for b in node.args["ifs"]]
+        subject = None
+    else:
+        whens = [p.text(branch.this) for branch in node.args["ifs"]]
     parts = ["CASE" if subject is None else f"CASE {p.operand(subject)}"]
-    parts += [f"WHEN {p.text(branch.this)} THEN {p.text(branch.args['true'])}" for branch in node.args["ifs"]]
+    parts += [f"WHEN {when} THEN {p.text(branch.args['true'])}" for when, branch in zip(whens, node.args["ifs"], strict=True)]
     if default is not None:
         parts.append(f"ELSE {p.text(default)}")
     return " ".join([*parts, "END"])
@@ -264,6 +298,8 @@ def coalesce(p: Printer, node: exp.Coalesce) -> str:
 
 @prints(exp.Nullif)
 def nullif(p: Printer, node: exp.Nullif) -> str:
+    if _meets_zero(p, node.this, node.expression):
+        return f"CASE WHEN ABS({p.text(node.this)}) = 0 THEN NULL ELSE {p.text(node.this)} END"
     plain, left, right = p.text(node.this), *one_scale(p, node.this, node.expression)
     if left != plain or right != p.text(node.expression):
         return f"CASE WHEN {enclosed(left)} = {enclosed(right)} THEN NULL ELSE {plain} END"

@@ -7,7 +7,7 @@ FROM (
   SELECT
     `ev`.`o`,
     `ev`.`d` * 0 AS `z`,
-    CASE WHEN `ev`.`d` = 0 THEN -`ev`.`d` ELSE `ev`.`d` END AS `y`,
+    CASE WHEN ABS(`ev`.`d`) = 0 THEN -`ev`.`d` ELSE `ev`.`d` END AS `y`,
     CAST(`ev`.`d` AS DOUBLE) AS `e`
   FROM `ev`
 ) AS `result`
