@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "SK240": "a length given to a window macro is none, or does not fit the other lengths",
     "SK241": "digits given to a macro are not 0 to 9",
     "SK242": "models that `skewless fix` changed did not compile as expected; their files are as they were",
+    "SK243": "a file is no saved case of `skewless conformance`",
     # SK25x: plan and apply
     "SK250": "a snapshot of the registry does not parse, or has another format",
     "SK251": "nothing is applied yet",

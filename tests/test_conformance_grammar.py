@@ -87,6 +87,16 @@ def test_a_saved_case_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "again.json").read_text() == (tmp_path / "case.json").read_text()
 
 
+@pytest.mark.parametrize("text", [None, "no", "{}", '{"tables": {"t": 1}}', "[1]"])
+def test_a_file_that_is_no_case_is_told(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "case.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SkewlessError, match="case.json") as told:
+        read_case(path)
+    assert told.value.code == "SK243" and told.value.hint
+
+
 def test_smaller_queries_are_smaller_and_parse() -> None:
     view = Grammar(8, DATA.inputs, {"over": 1}).view()
     tries = set(candidates(view.sql))

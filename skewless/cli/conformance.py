@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skewless.cli.output import AsJson, print_json, say
-from skewless.errors import EXIT_FOUND
+from skewless.errors import EXIT_FOUND, SkewlessError
 
 if TYPE_CHECKING:
     from skewless.conformance.engines import Engine
@@ -87,8 +87,12 @@ def cases(
     from skewless.conformance.shrink import run_cases
 
     paths = [p for file in files for p in (sorted(file.glob("*.json")) if file.is_dir() else [file])]
+    if not paths:
+        raise SkewlessError("SK243", f"there is no saved case in {', '.join(map(str, files))}",
+                            hint="skewless conformance fuzz saves those views that fail; without one, all is well.")
+    read = [read_case(path) for path in paths]
     with _engines() as engines:
-        found = run_cases(engines, [read_case(path) for path in paths])
+        found = run_cases(engines, read)
     if as_json:
         wrong = [[{"way": way, "what": what} for way, what in one] for one in found]
         print_json([{"file": str(path), "wrong": one} for path, one in zip(paths, wrong, strict=True)])

@@ -13,9 +13,11 @@ from typing import Any
 
 from skewless.conformance.data import Dataset
 from skewless.conformance.table import Table
+from skewless.errors import SkewlessError
 from skewless.sql.value import Column, Relation, Value
 from skewless.types import Type, parse_type
 
+_HINT = "Cases are what `skewless conformance fuzz --cases FOLDER` saves of views that fail."
 _FLAGS = ("nonzero", "ascii", "before_1970", "event_time")
 
 
@@ -29,19 +31,26 @@ class Case:
     note: str = ""
 
     def write(self, path: Path) -> None:
-        """Saves the case; the same case gives the same bytes."""
+        """Saves the case at once: a run that is killed leaves no half of a file. The same case gives the same bytes."""
         tables = {name: _table(table, self.data.inputs[name]) for name, table in self.data.tables.items()}
         body = {"note": self.note, "streams": self.streams, "sql": self.sql, "seed": self.data.seed, "tables": tables}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+        draft.replace(path)
 
 
 def read_case(path: Path) -> Case:
-    """A saved case."""
-    body = json.loads(path.read_text())
-    made = {name: _read_table(raw) for name, raw in body["tables"].items()}
-    data = Dataset(body["seed"], {n: table for n, (table, _) in made.items()}, {n: rel for n, (_, rel) in made.items()})
-    return Case(body["sql"], data, body["streams"], body["note"])
+    """A saved case. Raises SK243 for a file that is none."""
+    try:
+        body = json.loads(path.read_text())
+        made = {name: _read_table(raw) for name, raw in body["tables"].items()}
+        data = Dataset(body["seed"], {n: table for n, (table, _) in made.items()}, {n: rel for n, (_, rel) in made.items()})
+        return Case(body["sql"], data, body["streams"], body["note"])
+    except OSError as error:
+        raise SkewlessError("SK243", f"{path} cannot be read", detail=f"{error.strerror}.", hint=_HINT) from None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise SkewlessError("SK243", f"{path} is no saved case", detail=f"{type(error).__name__}: {error}.", hint=_HINT) from None
 
 
 def _table(table: Table, known: Relation) -> dict[str, Any]:

@@ -203,8 +203,9 @@ def _changes(node: exp.Expr) -> Iterator[Change]:
         yield from (_from(name) for name in sorted({t.name for t in node.find_all(exp.Table)} - {""}))
     if isinstance(node, exp.Table):
         yield from (_renamed(name) for name in ("ev", "eu") if name != node.name)
+    whole = isinstance(node, (exp.Column, exp.Literal, exp.Subquery, exp.DataType))
     branch = isinstance(node, exp.If) and isinstance(node.parent, exp.Case)
-    if isinstance(node, exp.Condition) and not branch and not isinstance(node, (exp.Column, exp.Literal, exp.Subquery, exp.DataType)):
+    if isinstance(node, exp.Condition) and not whole and not branch:
         children = [c for c in node.iter_expressions() if isinstance(c, exp.Condition) and not isinstance(c, exp.DataType)]
         yield from (_child(n) for n in range(len(children)))
         grandchildren = [g for c in node.iter_expressions() if not isinstance(c, exp.Condition) for g in c.iter_expressions()]
