@@ -22,7 +22,7 @@ from skewless.stream.install import install
 from tests.example import Example, run_demo
 
 GOLDEN = Path(__file__).parent / "golden"
-COSTLY = {"flink": "flink|engines", "demo": "example", "stack": "stack"}
+COSTLY = {"flink": "flink|engines", "demo": "example", "stack": "stack", "servers": "servers|topic"}
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -105,3 +105,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, and Flink with its SQL Gateway, of this run; a test that kills one of them starts it again."""
     with Stack(tmp_path_factory.mktemp("stack"), ("kafka", "flink")) as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A broker and a Valkey for the tests of the consumer, which kill them and start them again."""
+    with Stack(tmp_path_factory.mktemp("servers"), ("kafka", "valkey")) as running:
+        yield running

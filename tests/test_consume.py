@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ from tests.feature_messages import Topic, body, eventually, streamed
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 MINUTE = 60_000
 NewTopic = Callable[..., Topic]
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A broker and a Valkey of this file, since its tests kill them."""
-    with Stack(tmp_path_factory.mktemp("servers"), ("kafka", "valkey")) as stack:
-        yield stack
 
 
 @pytest.fixture

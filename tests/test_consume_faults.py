@@ -1,0 +1,286 @@
+"""Whatever dies, stops or comes twice: afterwards both stores hold what an undisturbed consumer would have written."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skewless.audit import audit_view
+from skewless.clock import format_instant, parse_instant
+from skewless.dev.stack import Stack
+from skewless.sync import consume
+from skewless.sync.batch import sync_view
+from skewless.warehouse.lake import LakeTable
+from skewless.warehouse.upkeep import compact
+from tests.feature_messages import Topic, eventually, newest, streamed
+from tests.history_driver import Driver
+from tests.test_lake_states import BEGIN, HOUR, Oracle, plain
+
+SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
+NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
+MakeTopic = Callable[..., Topic]
+
+
+@pytest.fixture
+def topic(servers: Stack, tmp_path: Path) -> MakeTopic:
+    def make(**options: Any) -> Topic:
+        return Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
+
+    return make
+
+
+class Events:
+    """Random rows, some out of order, some twice, some of a slot with other values."""
+
+    def __init__(self, seed: int = 7) -> None:
+        self.chance, self.sent = random.Random(seed), list[tuple[Any, ...]]()
+
+    def some(self, n: int) -> list[tuple[Any, ...]]:
+        out: list[tuple[Any, ...]] = []
+        for _ in range(n):
+            kind = self.chance.random()
+            if self.sent and kind < 0.1:
+                row = self.chance.choice(self.sent)
+            elif self.sent and kind < 0.2:
+                row = (*self.chance.choice(self.sent)[:2], self.chance.randrange(3), None)
+            else:
+                at = NOON + (len(self.sent) + self.chance.randrange(-50, 50)) * 1000
+                row = (f"e{self.chance.randrange(20)}", at, self.chance.randrange(5), self.chance.choice([0.5, -0.0, None]))
+            self.sent.append(row)
+            out.append(row)
+        return out
+
+
+@contextmanager
+def producing(t: Topic, events: Events, rows_a_turn: int = 20) -> Iterator[None]:
+    """Messages go on coming meanwhile."""
+    done = threading.Event()
+
+    def produce() -> None:
+        while not done.wait(0.02):
+            t.send(*events.some(rows_a_turn), wait=False)
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        eventually(lambda: not t.producer.flush(5))
+
+
+def test_kill_9_of_a_consumer_at_random_points(topic: MakeTopic) -> None:
+    t, events = topic(), Events()
+    with producing(t, events):
+        for turn in range(60 if SOAK else 4):
+            consumer = t.process(member="one", flush_rows=events.chance.choice([1, 50, 1000]))
+            time.sleep(events.chance.uniform(0, 1.5))
+            consumer.kill()
+            consumer.wait()
+            if turn % 2 and t.table.exists():
+                compact(t.table)
+    t.once(member="one")
+    t.check()
+
+
+def test_members_come_and_go(topic: MakeTopic) -> None:
+    t, events = topic(partitions=3), Events(8)
+    with producing(t, events), ExitStack() as first:
+        first.enter_context(t.running())
+        for _ in range(10 if SOAK else 2):
+            with t.running() as second:
+                eventually(lambda: second.partitions)
+                time.sleep(0.3)
+                first.close()
+                first.enter_context(t.running())
+                time.sleep(0.3)
+    t.once()
+    t.check()
+
+
+def test_two_consumers_that_do_not_know_each_other(topic: MakeTopic) -> None:
+    t, events = topic(), Events(9)
+    with t.running(flush_rows=40) as one, t.running(group=".again", flush_rows=70) as two, producing(t, events):
+        eventually(lambda: one.streams and two.streams and one.streams[t.name].counts.messages > 300
+                   and two.streams[t.name].counts.messages > 300)
+    t.once()
+    t.check()
+    assert one.streams[t.name].counts.repeated + two.streams[t.name].counts.repeated > 0
+
+
+def test_offsets_that_are_set_back_while_rows_come(topic: MakeTopic) -> None:
+    t, events = topic(partitions=1), Events(10)
+    for _ in range(20 if SOAK else 3):
+        t.send(*events.some(200))
+        t.once(flush_rows=events.chance.choice([17, 60, 1000]))
+        t.check()
+        t.rewind(p0=events.chance.randrange(t.offsets()[0]))
+    t.once()
+    t.check()
+
+
+def restarted(stack: Stack, name: str) -> None:
+    """Starts what was killed again, and waits until it takes work."""
+    (server,) = [s for s in stack.servers if s.name == name]
+    eventually(lambda: not server.alive)
+    eventually(stack.watch)
+    server.wait_ready(60)
+
+
+def broker(stack: Stack) -> int:
+    for path in Path("/proc").iterdir():
+        try:
+            line = (path / "cmdline").read_bytes()
+            if b"kafka.Kafka" in line and b"lifeline" not in line and os.readlink(path / "cwd").startswith(str(stack.folder)):
+                return int(path.name)
+        except OSError:
+            continue
+    raise AssertionError("there is no broker")
+
+
+def test_valkey_is_killed_and_comes_back_with_its_log(topic: MakeTopic, servers: Stack) -> None:
+    t, events = topic(), Events(11)
+    with t.running() as consumer, producing(t, events):
+        for _ in range(10 if SOAK else 2):
+            seen = eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline)
+            os.kill(t.client.info("server")["process_id"], signal.SIGKILL)
+            restarted(servers, "valkey")
+            eventually(lambda seen=seen: consumer.streams[t.name].counts.offline > seen + 200)
+    t.once()
+    t.check()
+    assert any("the online store" in said and "waiting" in said for said in t.said)
+
+
+def test_the_broker_is_killed_and_comes_back(topic: MakeTopic, servers: Stack) -> None:
+    t, events = topic(), Events(12)
+    with t.running() as consumer, producing(t, events):
+        for _ in range(5 if SOAK else 1):
+            seen = eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline)
+            os.kill(broker(servers), signal.SIGKILL)
+            restarted(servers, "kafka")
+            eventually(lambda seen=seen: consumer.streams[t.name].counts.offline > seen + 200)
+    t.once()
+    t.check()
+
+
+def test_a_store_that_stands_still_holds_the_consumer_up(topic: MakeTopic) -> None:
+    t, events = topic(patience=0.3), Events(13)
+    valkey = t.client.info("server")["process_id"]
+    with t.running() as consumer:
+        t.send(*events.some(50))
+        eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline == 50)
+        os.kill(valkey, signal.SIGSTOP)
+        try:
+            t.send(*events.some(50))
+            eventually(lambda: any("the online store" in said and "waiting" in said for said in t.said))
+            assert consumer.streams[t.name].counts.offline == 50
+        finally:
+            os.kill(valkey, signal.SIGCONT)
+        eventually(lambda: consumer.streams[t.name].counts.offline == 100)
+    t.check()
+
+
+def test_a_history_that_cannot_be_written_bounds_what_is_held(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consume, "MESSAGES_PER_READ", 50)
+    t, events = topic(), Events(14)
+    t.table.create()
+    with t.running(flush_rows=100) as consumer:
+        eventually(lambda: len(consumer.partitions) == 2)
+        with t.table.committing():
+            t.send(*events.some(3000))
+            eventually(lambda: consumer.streams[t.name].counts.messages > 150)
+            time.sleep(1)
+            assert consumer.streams[t.name].counts.messages <= 300
+        eventually(lambda: consumer.streams[t.name].counts.offline == 3000)
+    t.check()
+
+
+def test_a_disk_that_refuses_is_waited_for(topic: MakeTopic) -> None:
+    t, events = topic(), Events(15)
+    consumer = t.process()
+    assert consumer.stdout is not None
+    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    t.send(*events.some(100))
+    said = ""
+    while "the history of events@1" not in said or "waiting" not in said:
+        said = consumer.stdout.readline()
+        assert said
+    assert set(t.offsets().values()) == {-1001}
+    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    eventually(lambda: sum(t.offsets().values()) == 100)
+    consumer.terminate()
+    assert consumer.wait(60) == 0
+    t.check()
+
+
+def test_a_batch_that_corrects_and_retracts_while_the_stream_goes_on(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Laws 2 and 8: history = oracle after every step, and after a sync the online store = the newest rows of the history."""
+    t = topic(view=streamed(begin_us=BEGIN), partitions=1)
+    driver = Driver(t.config.lake_root, "month", allow_retract=True, chunk_us=31 * 86_400_000_000)
+    driver.table = LakeTable(t.config.lake_root, t.view)
+    driver.table.create()
+    chance, oracle, source = random.Random(16), Oracle(), dict[tuple[str, int], tuple[int, float]]()
+    now, sent, counted = BEGIN + 24 * HOUR, 0, 0
+
+    def send(rows: list[tuple[str, int, int, float]]) -> None:
+        nonlocal sent
+        t.send(*((k, at // 1000, a, x) for k, at, a, x in rows))
+        sent += len(rows)
+
+    def run() -> None:
+        monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(now))
+        known = len(driver.table.ledger())
+        driver.run()
+        for e in driver.table.ledger()[known:]:
+            if e.kind == "window":
+                values = {slot: plain(*v) for slot, v in source.items()}
+                oracle.window(e.window_start_us, e.window_end_us, e.r_us, values)
+
+    for step in range(60 if SOAK else 5):
+        for _ in range(6):
+            slot = (chance.choice("abc"), BEGIN + chance.randrange(max(1, (now - BEGIN) // HOUR)) * HOUR)
+            driver.con.execute("delete from source where k = ? and seen = make_timestamp(?)", list(slot)).fetchall()
+            if source.pop(slot, None) is None or chance.random() < 0.6:
+                source[slot] = (chance.randrange(3), 0.5)
+                driver.con.execute("insert into source values (?, make_timestamp(?), ?, ?)", [*slot, *source[slot]]).fetchall()
+        rows = []
+        for _ in range(chance.randrange(12)):
+            slot = (chance.choice("abc"), max(BEGIN, oracle.through() + chance.randrange(-12, 24) * HOUR))
+            rows.append((*slot, *(source[slot] if slot in source and chance.random() < 0.5 else (chance.randrange(3), 0.5))))
+        send(rows)
+        if chance.random() < 0.3:
+            t.rewind(p0=chance.randrange(sent + 1))
+        meanwhile = chance.random() < 0.5
+        if meanwhile:
+            with t.running(flush_seconds=0.02):
+                run()
+        t.once()
+        for message, (k, at, a, x) in zip(t.read()[counted:], rows, strict=True):
+            oracle.pending.append(((k, at), plain(a, x), message.timestamp()[1] * 1000))
+        counted = sent
+        if not meanwhile and chance.random() < 0.6:
+            run()
+        now += chance.randrange(1, 20) * HOUR
+        if chance.random() < 0.3:
+            compact(driver.table)
+        found = {slot: (plain(*values), ingested) for slot, (values, ingested) in t.offline().items()}
+        if not meanwhile:
+            assert found == oracle.visible(), step
+        else:       # the run may have come before or after each row: what counts now is what the history says
+            oracle.stored, oracle.pending = dict(found), []
+        sync_view(t.config, t.view, full=chance.random() < 0.2)
+        assert t.online() == newest(t.offline()), step
+        assert audit_view(t.config, t.view).clean, step
+    driver.close()
