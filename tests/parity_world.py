@@ -1,0 +1,248 @@
+"""The example on real servers, as two targets over the same events: `stream`, and `dev`, which dbt computes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import Consumer as Client
+from confluent_kafka import TopicPartition
+
+from dbt_project import prepare
+from skewless import messages, rows
+from skewless.cli.stream_project import Project, cluster_of
+from skewless.clock import EPOCH, format_instant
+from skewless.config import Config, read_config
+from skewless.dev.events import Asked, Events, copies
+from skewless.dev.replay import Replay
+from skewless.dev.stack import Stack
+from skewless.online import connect
+from skewless.registry.finding import Finding
+from skewless.registry.manifest import read_definitions
+from skewless.registry.model import Registry, View
+from skewless.registry.store import Store
+from skewless.registry.streams import read_streams
+from skewless.rows.row import HEADER_SIZE, STAMP_AT
+from skewless.sync.consume import Consumer, Options
+from skewless.warehouse.dbt import run_dbt
+from skewless.warehouse.lake import LakeTable
+from tests.example import copy_project
+
+VIEWS = ("airport_departures_1h", "carrier_delays", "plane_rotation")
+SECONDS_MAX = 600.0
+QUIET_SECONDS = 3.0
+
+
+class World:
+    """One copy of the example. `name` is its project's, and part of its topics' names; `until` ends the events."""
+
+    def __init__(self, folder: Path, stack: Stack, valkey: str, name: str, until: datetime, tables: dict[str, pa.Table]) -> None:
+        self.root, self.name, self.stack = copy_project(folder), name, stack
+        self.kafka, self.until = stack.endpoints["kafka"], until
+        settings = {
+            "project": name, "target": "stream", "online_store": valkey, "kafka": {"bootstrap_servers": self.kafka},
+            "flink": {"gateway": stack.endpoints["gateway"], "jobmanager": stack.endpoints["flink"]},
+        }
+        (self.root / "skewless.yml").write_text(json.dumps(settings))
+        sources = self.root / "models" / "staging" / "sources.yml"
+        sources.write_text(sources.read_text().replace("{topic: ", "{topic: " + name + "_"))
+        for table, events in tables.items():
+            self.write(table, events)
+        self.manifest: dict[str, Any] = {}
+        self.consumer: Consumer | None = None
+
+    def write(self, table: str, events: pa.Table) -> None:
+        """The warehouse's copy of a topic, or another source, without what happened after the end."""
+        at = "observed_at" if table == "weather" else "arrived_at"
+        before = pc.less(events[at], pa.scalar(self.until, pa.timestamp("us")))
+        prepare.write(events.filter(before), self.file(table))
+
+    def file(self, table: str) -> Path:
+        return self.root / "data" / f"{table}.parquet"
+
+    def config(self, target: str = "stream") -> Config:
+        return read_config(self.root, target=target)
+
+    def apply(self) -> Registry:
+        """The project's definitions, applied to `stream`."""
+        project = Project(self.config())
+        self.manifest = project.manifest
+        wanted, findings = read_definitions(self.config(), self.manifest)
+        assert not [f for f in findings if getattr(f, "level", "") in ("error", "warning")], findings
+        store = Store(self.config())
+        store.save(wanted, expected=store.applied())
+        return store.applied()
+
+    def view(self, name: str) -> View:
+        return Store(self.config()).applied().view(name)
+
+    def lake(self, name: str, target: str = "stream") -> LakeTable:
+        return LakeTable(self.config(target).lake_root, self.view(name))
+
+    # -- events ---------------------------------------------------------------------------------------------------------
+
+    def replay(self, **asked: Any) -> dict[str, Any]:
+        """Publishes the copies; at the end every window can end."""
+        findings: list[Finding] = []
+        streams = read_streams(self.root, self.manifest, findings)
+        events = Events(self.root, copies(self.manifest, streams, []), Asked(**asked))
+        sent = Replay({"bootstrap.servers": self.kafka}, closing=True).run(events)
+        assert sent.complete and not findings
+        return sent.as_dict()
+
+    def read(self, topic: str) -> list[tuple[int, int, datetime, bytes | None]]:
+        """Partition, offset, timestamp and value of everything in a topic."""
+        client = Client({
+            "bootstrap.servers": self.kafka, "group.id": "test", "enable.auto.commit": False, "enable.partition.eof": True,
+        })
+        places = [TopicPartition(topic, p, 0) for p in client.list_topics(topic).topics[topic].partitions]
+        client.assign(places)
+        out, left = [], len(places)
+        while left:
+            for message in client.consume(10_000, 5.0):
+                if message.error():
+                    left -= 1
+                    continue
+                at = EPOCH + timedelta(milliseconds=message.timestamp()[1])
+                out.append((message.partition(), message.offset(), at, message.value()))
+        client.close()
+        return out
+
+    def dead_letters(self, view: str) -> Counter[str]:
+        """Reason -> how many places of the topics have a dead letter for it; a letter sent again counts once."""
+        found = {tuple(json.loads(value or b"{}").values())[:4]
+                 for *_, value in self.read(messages.dead_letter_topic(self.config().namespace, self.view(view)))}
+        return Counter(str(reason) for *_, reason in found)
+
+    # -- the stream -----------------------------------------------------------------------------------------------------
+
+    def stream(self, expected: dict[str, int]) -> None:
+        """Runs the jobs and a consumer until the history holds so many rows a view, and nothing more comes."""
+        project = Project(self.config())
+        project.__dict__["manifest"] = self.manifest
+        jobs = project.jobs(cluster_of(self.config()))
+        for view in VIEWS:
+            assert project.submit(jobs, view).works
+        consumer = self.consume()
+        thread = threading.Thread(target=consumer.run)
+        thread.start()
+        try:
+            deadline, counted, since = time.monotonic() + SECONDS_MAX, {}, time.monotonic()
+            while time.monotonic() < deadline and thread.is_alive():
+                time.sleep(0.3)
+                now = {view: self.held(view) for view in VIEWS} | {"": sum(s.counts.messages for s in consumer.streams.values())}
+                since = since if now == counted else time.monotonic()
+                counted = now
+                if all(now[v] >= expected[v] for v in VIEWS) and time.monotonic() - since > QUIET_SECONDS:
+                    break
+        finally:
+            consumer.stop.set()
+            thread.join(60)
+        assert not thread.is_alive()
+
+    def consume(self) -> Consumer:
+        views = [self.view(name) for name in VIEWS]
+        return Consumer(self.config(), views, {"bootstrap.servers": self.kafka}, Options(flush_seconds=1.0))
+
+    def end(self) -> None:
+        """Cancels the jobs."""
+        project = Project(self.config())
+        jobs = project.jobs(cluster_of(self.config()))
+        for stream in project.records.all():
+            jobs.stop(stream, cancel=True)
+
+    def held(self, view: str) -> int:
+        """Slots that the history has."""
+        table = self.lake(view)
+        return query(f"select count(*) from {table.relation()}")[0][0] if table.exists() else 0
+
+    # -- the batch, and what is compared ----------------------------------------------------------------------------------
+
+    def dbt(self, target: str) -> dict[str, str]:
+        """`dbt run` of the streamed views; view -> what its run says of itself."""
+        done = run_dbt(self.config(target), ["run", "--select", *(f"+{view}" for view in VIEWS)])
+        assert done.ok, done.lines
+        told = {r["unique_id"].split(".")[-1]: r["message"] for r in done.run_results["results"]}
+        return {view: told[view] for view in VIEWS}
+
+    def slots(self, view: str, target: str) -> dict[bytes, bytes]:
+        """Slot -> its values, in the bytes of the online store, of the rows that count."""
+        definition = self.view(view)
+        columns = ", ".join(f'"{n}"' for n in (*definition.key_names, "event_timestamp", *definition.feature_names))
+        table = arrow(f"select {columns}, timestamp '2013-01-01' as ingested_at from {self.lake(view, target).relation()}")
+        keys = rows.encode_keys("x.y", definition, table).to_pylist()
+        values = rows.encode_rows(definition, table, 0).to_pylist()
+        out = {key + raw[10:18]: raw for key, raw in zip(keys, values, strict=True)}
+        assert len(out) == table.num_rows
+        return out
+
+    def online(self, view: str) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """Key -> bytes without the batch's stamp: of every entity's newest row in the history, and of the online store."""
+        definition, config = self.view(view), self.config()
+        newest = self.lake(view).changes(None).rows
+        keys = rows.encode_keys(config.namespace, definition, newest).to_pylist()
+        offline = dict(zip(keys, rows.encode_rows(definition, newest, 0).to_pylist(), strict=True))
+        client = connect(config)
+        pattern = f"{config.namespace}:{{*:{definition.name}@{definition.version}"
+        found = {key: client.get(key) for key in client.scan_iter(match=pattern, count=10_000)}
+        return unstamped(offline), unstamped(found)
+
+
+def unstamped(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    return {key: raw[:STAMP_AT] + raw[HEADER_SIZE:] for key, raw in found.items()}
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as con:
+        con.execute("set TimeZone = 'UTC'")
+        return con.execute(sql).fetchall()
+
+
+def arrow(sql: str) -> pa.Table:
+    with duckdb.connect() as con:
+        con.execute("set TimeZone = 'UTC'")
+        return con.sql(sql).to_arrow_table()
+
+
+def landed(world: World, topic: str, like: pa.Table) -> pa.Table:
+    """The warehouse's copy of a topic as a loader makes it from the topic: objects whose fields are of the declared types."""
+    types = {field.name: field.type for field in like.schema}
+    found = []
+    for *_, arrived, value in sorted(world.read(f"{world.name}_{topic}"), key=lambda m: m[:2]):
+        try:
+            body = json.loads(value or b"")
+        except ValueError:
+            continue
+        row = typed(body, types) if isinstance(body, dict) and body else None
+        if row is not None:
+            found.append({**row, "arrived_at": arrived})
+    return pa.Table.from_pylist(found, schema=like.schema)
+
+
+def typed(body: dict[str, Any], types: dict[str, pa.DataType]) -> dict[str, Any] | None:
+    """The fields as values of their types; None where one is of another type."""
+    out: dict[str, Any] = {}
+    for name, type_ in types.items():
+        value = body.get(name)
+        try:
+            if value is not None and pa.types.is_timestamp(type_):
+                value = datetime.fromisoformat(value).replace(tzinfo=None)
+            elif value is not None and pa.types.is_integer(type_):
+                value = int(value)
+        except ValueError:
+            return None
+        out[name] = value
+    return out
+
+
+def clock_after(until: datetime) -> str:
+    """When a batch that waits an hour has all that happened before, and the hour after."""
+    return format_instant((until + timedelta(hours=3) - EPOCH) // timedelta(microseconds=1))
