@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from types import TracebackType
 from typing import Any
 
@@ -80,7 +81,7 @@ class Gateway:
                 return found
         except urllib.error.HTTPError as error:
             raise _refusal(error.read().decode(errors="replace"), statement) from None
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise SkewlessError(
                 "SK840", f"no SQL Gateway answers at {self.url}", detail=f"{error}.", hint="Start one with: skewless dev up flink"
             ) from None

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from skewless.errors import SkewlessError
@@ -104,7 +105,7 @@ class JobManager:
             if error.code in (404, 409) or _UNKNOWN in said:
                 return None
             raise SkewlessError("SK842", f"the JobManager at {self.url} refuses {method} {path}", detail=_reason(said)) from None
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise SkewlessError(
                 "SK842", f"no JobManager answers at {self.url}", detail=f"{error}.",
                 hint="Start Flink, or name it in skewless.yml: flink: {jobmanager: http://…}",

@@ -56,7 +56,10 @@ class Supervisor:
     def run(self, stop: Event) -> None:
         """Looks after the streams until `stop` is set; an error of one does not touch the others."""
         while not stop.is_set():
-            self.once()
+            try:
+                self.once()
+            except SkewlessError as error:
+                self._failed(self._lost, "the registry", error)
             stop.wait(LOOK_SECONDS)
 
     def once(self) -> bool:

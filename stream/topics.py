@@ -76,6 +76,11 @@ class Topics:
         found, ends = self._offsets(topic, count, OffsetSpec.for_timestamp(at_ms)), self.ends(topic, count)
         return {p: offset if offset >= 0 else ends[p] for p, offset in found.items()}
 
+    def cut(self, topic: str, count: int, at_ms: int) -> list[int]:
+        """The partitions from which records that arrived at `at_ms` or later may have been deleted."""
+        begins, found = self.begins(topic, count), self.arrived(topic, count, at_ms)
+        return [p for p, begin in begins.items() if begin > 0 and found[p] <= begin]
+
     def committed(self, group: str, topic: str, count: int) -> Offsets:
         """Where a group of readers goes on, of each partition in which it has committed."""
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(count)])

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("skewless.cli.token", "Tokens of the HTTP API: create, list, revoke."),
     "status": ("skewless.cli.status", "Views, rows, completeness, freshness and last sync on one screen."),
     "transpile": ("skewless.cli.transpile", "Print a view's SQL for Flink, Postgres or DuckDB."),
-    "stream": ("skewless.cli.stream", "Flink for streamed views: install it, print a view's script."),
+    "stream": ("skewless.cli.stream", "Streamed views: Flink, the jobs on it, and the consumer of their rows."),
     "conformance": ("skewless.cli.conformance", "Run random SQL on DuckDB, Postgres and Flink and compare every bit."),
     "dev": ("skewless.cli.dev", "Real servers on this machine: Kafka, Flink, Valkey, Postgres."),
     "audit": ("skewless.cli.audit", "Compare offline rows with online rows, byte for byte."),

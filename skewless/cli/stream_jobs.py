@@ -139,6 +139,8 @@ def run(
         records, lambda: (cluster_of(config, gateway), kafka_of(config)), lambda text: say(log_line(text)), refs
     )
     if once:
+        if not records.all():
+            say("no stream was submitted yet: skewless stream submit")
         if not supervisor.once():
             raise typer.Exit(EXIT_FOUND)
         return

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skewless.stream.jobs import Jobs, Started
     from skewless.stream.position import Position
     from skewless.stream.tables import Kafka
+    from skewless.stream.topics import Topics
 
 EARLIEST = "earliest"
 _VIEW = re.compile(r"CREATE TEMPORARY VIEW `((?:[^`]|``)+)`")
@@ -59,8 +60,7 @@ class Project:
 
         wanted, findings = self._read
         view = view_of(wanted, name, findings)
-        if view.stream is None:
-            raise SkewlessError("SK830", f'view "{view.ref}" does not stream', hint="Say stream: {enabled: true} in its block.")
+        _require_stream(view)
         return view
 
     def script(self, view: View, kafka: Kafka, at_ms: int | None = None) -> StreamScript:
@@ -92,7 +92,10 @@ class Project:
         if before is not None and before.fingerprint != script.fingerprint and not reset:
             raise changed(view.ref, before.fingerprint, script.fingerprint)
         self._require_applied(view)
-        Topics(jobs.kafka).prepare(view, self.config.namespace, partitions)
+        topics = Topics(jobs.kafka)
+        topics.prepare(view, self.config.namespace, partitions)
+        if before is None or reset:
+            _tell_what_is_cut(view, topics, start.get("at_ms"))
         return self._naming(view, lambda: jobs.submit(view, self.config.namespace, script, start, reset=reset))
 
     def upgrade(self, jobs: Jobs, name: str) -> Started | None:
@@ -210,7 +213,9 @@ def positions(config: Config, names: list[str], gateway: str) -> list[Position]:
 
     applied, streams = Store(config).require_applied(), {s.ref: s for s in StreamRecords(config).all()}
     refs = [parse_ref(name) for name in names]
-    views = [applied.view(r.view, r.version) for r in refs] if refs else [v for v in applied.views if v.streamed]
+    views = [applied.view(r.view, r.version) for r in refs] if refs else [v for v in applied.views if v.stream]
+    for view in views:
+        _require_stream(view)
     said, managers = "", dict[str, JobManager]()
     cluster = topics = None
     try:
@@ -249,6 +254,29 @@ def _with_history(config: Config, view: View, position: Position) -> Position:
         position, complete_through_us=table.complete_through_us(), newest_event_us=newest, lag_us=lag_us,
         freshness=freshness(view, lag_us),
     )
+
+
+def _require_stream(view: View) -> None:
+    if view.stream is None:
+        raise SkewlessError("SK830", f'view "{view.ref}" does not stream', hint="Say stream: {enabled: true} in its block.")
+
+
+def _tell_what_is_cut(view: View, topics: Topics, at_ms: int | None) -> None:
+    """Rows are computed from too little where the brokers have deleted what the job needs first."""
+    from skewless.cli.output import say
+    from skewless.clock import format_instant
+
+    assert view.stream is not None
+    if at_ms is None:
+        return
+    names = [source.topic for source in view.stream.sources]
+    for topic, count in topics.partitions(names).items():
+        if topics.cut(topic, count, at_ms):
+            begin = format_instant(at_ms * 1000)
+            say(
+                f"warning: {topic} does not reach back to {begin}, where the stream of {view.ref} begins: rows soon after the end "
+                "of the history may be computed from too few events; a later materialize corrects them"
+            )
 
 
 def _complete_through_us(config: Config, view: View) -> int | None:
