@@ -1,11 +1,11 @@
-"""`python -m bench [NAME…]`: materialize, sync, training, serving, check, conformance, stream. Without names, all of them."""
+"""`python -m bench [NAME…]`: materialize, sync, training, serving, check, conformance, stream, consume. Without names, all of them."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-NAMES = ("materialize", "sync", "training", "serving", "check", "conformance", "stream")
+NAMES = ("materialize", "sync", "training", "serving", "check", "conformance", "stream", "consume")
 
 
 def main() -> None:

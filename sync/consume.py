@@ -27,7 +27,7 @@ from skewless.sync.patience import GaveUp, Patience
 from skewless.sync.view_stream import Piece, Place, Reload, ViewStream
 
 STORES = ("both", "online", "offline")
-FLUSH_ROWS, FLUSH_SECONDS = 100_000, 30.0
+FLUSH_ROWS, FLUSH_SECONDS = 50_000, 30.0
 FLUSH_BYTES = 128 * 2**20
 MESSAGES_PER_READ, READ_SECONDS = 10_000, 0.05
 LETTERS_MAX = 1_000

@@ -24,7 +24,7 @@ def consume(
     stores: Annotated[str, typer.Option("--stores", help="both, online or offline.")] = "both",
     flush_rows: Annotated[
         int, typer.Option("--flush-rows", min=1, help="Write to the history after so many rows; twice as many are held at most.")
-    ] = 100_000,
+    ] = 50_000,
     flush_seconds: Annotated[
         float, typer.Option("--flush-seconds", min=0, help="… or after so many seconds. Each flush is a commit of the history.")
     ] = 30.0,

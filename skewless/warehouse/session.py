@@ -6,7 +6,7 @@ import duckdb
 
 
 def memory() -> duckdb.DuckDBPyConnection:
-    """A fresh in-memory connection whose session is pinned to UTC (law 10)."""
+    """A fresh in-memory connection whose session is pinned to UTC (law 10), and silent on stdout."""
     connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'").fetchall()
+    connection.execute("set timezone = 'UTC'; set enable_progress_bar = false").fetchall()
     return connection
