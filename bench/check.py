@@ -1,4 +1,7 @@
-"""Claim: `skewless check` reads a model's SQL in less than 50 ms, and 200 views in less than 10 s beyond dbt's own parse."""
+"""Claim: `skewless check` reads a model's SQL in less than 50 ms, and 200 views in less than 10 s beyond dbt's own parse.
+
+Times are of the processor: one thread computes, and what else the machine does is no part of it.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,13 @@ def model(features: int) -> str:
 
 
 def warm(sql: str, dialect: str = "duckdb", rounds: int = 15) -> float:
-    """The median of a reading in milliseconds, findings and their texts included."""
+    """The median of a reading in milliseconds of the processor, findings and their texts included."""
     times = []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         found = analyse(sql, dialect=dialect, inputs={"events": EVENTS})
         assert found.findings is not None
-        times.append((time.perf_counter() - started) * 1000)
+        times.append((time.process_time() - started) * 1000)
     return statistics.median(times[2:])
 
 
@@ -110,13 +113,13 @@ def manifest(views: int, features: int) -> tuple[dict[str, Any], Registry]:
 def run(sizes: tuple[int, ...] = (5, 20, 50)) -> None:
     """One model of so many features, warm; then 200 views of 20 features; then the catalogue's share that is not refused."""
     rows: list[dict[str, Any]] = [
-        {"what": f"one model of {size} features", "lines": model(size).count("\n"), "ms a model": warm(model(size))}
+        {"what": f"one model of {size} features", "lines": model(size).count("\n"), "cpu ms a model": warm(model(size))}
         for size in sizes
     ]
     wide, registry = manifest(200, 20)
-    started = time.perf_counter()
+    started = time.process_time()
     check_portable(Path("/nonexistent"), wide, registry)
-    rows.append({"what": "200 views of 20 features", "lines": 0, "ms a model": (time.perf_counter() - started) * 1000 / 200})
+    rows.append({"what": "200 views of 20 features", "lines": 0, "cpu ms a model": (time.process_time() - started) * 1000 / 200})
     cases = json.loads(CASES.read_text())
     report.table("check", rows)
     print(f"{len(cases)} constructs in the catalogue; tests/test_sql_catalogue.py holds the share that is allowed or rewritten.")

@@ -223,12 +223,31 @@ def test_windows_and_as_of_joins_need_the_order_too() -> None:
     assert [f.rule.id for f in read(sql, versions=versions).findings] == ["join.asof"]
 
 
+@pytest.mark.parametrize(("rows", "refused"), [
+    ("events", False), ("(select * from events where b)", False),
+    ("(select * from events union all select * from events)", False),
+    ("(select *, count(*) over (partition by k order by ts) as n from events)", True),
+    ("(select * from (select *, count(*) over (order by ts) as n from events) as e where n > 1)", True),
+    ("(select e.* from events as e asof left join versions as v on e.k = v.k and e.ts >= v.ts)", True),
+])
+def test_a_session_reads_events_as_they_arrive(rows: str, refused: bool) -> None:
+    versions = relation({"k": INT64, "ts": TIMESTAMP}, event_time="ts", unique=(("k", "ts"),))
+    marker = "'skw:session;time=ts;gap_ms=1000;keys=k' <> ''"
+    sql = f"select k from (select skw_in.*, ts as window_start, ts as window_end from {rows} as skw_in where {marker}) as w"
+    assert ("window.session" in [f.rule.id for f in read(sql, versions=versions).findings]) is refused
+
+
 def test_a_distinct_sum_of_windows_further_in_is_refused() -> None:
     sql = "select k, window_end, sum(distinct small) as n from {} group by k, window_start, window_end"
     for source in (f"{hop('events')} as w", f"(select * from {hop('events')} as w) as z"):
         assert "agg.sum_distinct_hop" in [f.rule.id for f in read(sql.format(source)).findings]
     tumble = hop("events").replace("hop;", "tumble;")
     assert not [f for f in read(sql.format(f"{tumble} as w")).findings if f.rule.id == "agg.sum_distinct_hop"]
+
+
+def test_a_mean_of_exact_numbers_has_one_finding() -> None:
+    found = read("select distinct k, avg(i) over (partition by k order by ts) as m from events").findings
+    assert [f.rule.id for f in found] == ["agg.avg"]
 
 
 def test_partitions_by_a_normalised_double_are_fine() -> None:

@@ -116,7 +116,7 @@ def _set_operation(node: exp.SetOperation, scope: Scope, reading: Reading) -> Re
     )
     names = frozenset(c.name.lower() for c in columns)
     return Relation(columns, () if every else (names,), left.static and right.static, open=left.open or right.open,
-                    mixed=left.mixed or right.mixed)
+                    mixed=left.mixed or right.mixed, paced=left.paced or right.paced)
 
 
 def _either(node: exp.Expr, left: Value, right: Value, reading: Reading) -> Value:
@@ -390,7 +390,12 @@ class _Select:
         return Relation(
             tuple(columns), self._unique(grouped), all(s.static for s in sources),
             constant=all(s.constant for s in sources), mixed=any(s.mixed for s in sources), first_of=self._row_numbers(),
+            paced=any(s.paced for s in sources) or self._waits(),
         )
+
+    def _waits(self) -> bool:
+        """Whether Flink holds rows back until the watermark passes them: for OVER, and for joins by time."""
+        return bool(self.node.args.get("joins")) or any(_own(w, self.node) for w in self.node.find_all(exp.Window))
 
     def _row_numbers(self) -> dict[str, tuple[tuple[str, ...], ...]]:
         """Output columns that number the rows of partitions -> the output columns of those partitions."""

@@ -139,6 +139,8 @@ def fault_of(window: WindowRelation, source: Relation) -> tuple[str, dict[str, s
     part = window.slide_ms or window.step_ms
     if min(window.size_ms or window.gap_ms, part or 1) <= 0 or part and window.size_ms % part:
         return "window.size", {"kind": window.kind}
+    if window.kind == "session" and source.paced:
+        return "window.session", {}
     floats = [c.name for k in window.keys if (c := source.column(k)) is not None and c.value.is_float]
     if floats:
         return "key.float", {"name": floats[0]}
@@ -154,4 +156,4 @@ def joined(join: AsOfJoin, left: Relation, right: Relation) -> Relation:
         if column is not None:
             value = replace(column.value, event_time=False, cut=False, nullable=column.value.nullable or join.outer)
             added.append(Column(output, value))
-    return replace(left, columns=(*left.columns, *added), static=False)
+    return replace(left, columns=(*left.columns, *added), static=False, paced=True)

@@ -86,6 +86,12 @@ QUERIES: tuple[Rule, ...] = (
          "a window over a column that is no event time",
          message="the time of the window, {name}, {why}",
          hint="Name the event time of the relation: TIMESTAMP, NOT NULL."),
+    Rule("window.session", "refuse", "SK225",
+         "a session of rows that OVER or a join computed",
+         message="the session reads rows that OVER or a join computed",
+         hint="Compute sessions of the events themselves, and the rest in another query.",
+         fact="Flink gives those rows out when the watermark passes them: too late for the session that they follow by exactly "
+              "the gap."),
     Rule("window.size", "refuse", "SK225",
          "a window whose size is no multiple of its slide or step",
          message="the size of {kind} is not a multiple of its slide or step",

@@ -195,7 +195,8 @@ class Relation:
     """A table, view or subquery. `unique`: sets of columns that no two rows share (declared and tested, or from a GROUP BY).
 
     `static`: it never changes. `rows` bounds a group of it. `open`: it has columns that are not known. `constant`: its rows
-    stand in the query. `mixed`: a join mixed the order of its rows. `first_of`: a ROW_NUMBER column -> its partition.
+    stand in the query. `mixed`: a join mixed the order of its rows. `paced`: its rows come out when the watermark passes them,
+    not when they arrive. `first_of`: a ROW_NUMBER column -> its partition.
     """
 
     columns: tuple[Column, ...]
@@ -205,6 +206,7 @@ class Relation:
     constant: bool = False
     open: bool = False
     mixed: bool = False
+    paced: bool = False
     first_of: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict, compare=False)
 
     def column(self, name: str) -> Column | None:

@@ -20,7 +20,7 @@ def from_exact(node: exp.Expr) -> bool:
     known = node.meta.get("value")
     if isinstance(known, Value) and known.is_exact:
         return True
-    if isinstance(node, exp.Cast):
+    if isinstance(node, (exp.Cast, exp.Avg, exp.Window, exp.Filter)):
         return from_exact(node.this)
     if isinstance(node, exp.Div):
         divisor = node.expression.meta.get("value")
