@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…]`: materialize, sync, training, serving, check, conformance, stream, consume. Without names, all of them."""
+"""`python -m bench [NAME…]`: one or more of `NAMES`. Without names, all of them."""
 
 from __future__ import annotations
 

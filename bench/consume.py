@@ -31,9 +31,8 @@ def run(sizes: tuple[int, ...] = (300_000,)) -> None:
 
 
 def _case(stack: Any, root: Path, size: int, features: int, stores: str) -> dict[str, Any]:
-    from skewless.sync.consume import Consumer, Options
-
     from skewless.config import Config
+    from skewless.sync.consume import Consumer, Options
 
     config = Config(root=str(root), project=root.name, online_store=stack.endpoints["valkey"])
     view, brokers = _view(features), {"bootstrap.servers": stack.endpoints["kafka"], "log_level": 0}
@@ -61,6 +60,7 @@ def _view(features: int) -> Any:
 def _produce(namespace: str, view: Any, brokers: dict[str, Any], size: int) -> None:
     from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient, NewTopic
+
     from skewless.messages import HEADER, header, topic
 
     name, chance = topic(namespace, view), random.Random(7)

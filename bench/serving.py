@@ -182,6 +182,7 @@ def measure_two_workers(bench: Bench, processes: Processes, files: dict[str, Pat
     pids = {"server": server.pid, "redis": valkey}
     for rate in (0, 5_000):
         bench.window("json, 3 x 50, compact, 2 workers", port, files["compact"], pids, rate=rate)
+    bench.window("json, batch of 100, compact, 2 workers", port, files["batch100"], pids, connections=8)
     processes.stop(server)
 
 
