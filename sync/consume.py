@@ -34,7 +34,7 @@ LETTERS_MAX = 1_000
 DRAIN_SECONDS_MAX = 30.0                # after SIGTERM; what is not written by then is left to the next consumer
 REVOKE_SECONDS_MAX = 20.0
 SILENT_SECONDS_MAX = 5.0                # the group waits for a member that does not ask for messages
-ANSWER_SECONDS_MAX = 15.0
+ANSWER_SECONDS_MAX = 10.0
 _SETTINGS = {
     "session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000, "fetch.queue.backoff.ms": 20, "fetch.wait.max.ms": 100,
     "queued.max.messages.kbytes": 32 * 1024, "topic.metadata.refresh.interval.ms": 5_000,

@@ -1,0 +1,102 @@
+"""`skewless stream consume` as a user runs it: views out of the registry, lines of JSON, signals, refusals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skewless.clock import parse_instant
+from skewless.dev.stack import Stack
+from skewless.registry.model import Entity, Feature, Registry, View
+from skewless.registry.store import Store
+from tests.feature_messages import Topic, eventually, streamed
+from tests.history_project import view
+
+NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
+
+
+def apply(t: Topic, *views: View) -> None:
+    """These definitions are the applied ones from now on."""
+    store = Store(t.config)
+    entity = Entity(name="thing", join_keys=views[0].join_keys)
+    wanted = Registry(project=t.config.project, target=t.config.target, entities=(entity,), views=views)
+    store.save(wanted, expected=store.applied())
+
+
+def argv(t: Topic, *more: str) -> list[str]:
+    return [sys.executable, "-m", "skewless.cli", "stream", "consume", *more, "--project-dir", str(t.root)]
+
+
+def consume(t: Topic, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv(t, *more), capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def topic(servers: Stack, tmp_path: Path) -> Callable[..., Topic]:
+    def make(**options: Any) -> Topic:
+        made = Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
+        settings = {"project": made.config.project, "online_store": made.config.online_store,
+                    "kafka": {"bootstrap_servers": servers.endpoints["kafka"]}}
+        (made.root / "skewless.yml").write_text(json.dumps(settings))
+        return made
+
+    return make
+
+
+def test_two_versions_side_by_side_and_json(topic: Callable[..., Topic]) -> None:
+    one = topic()
+    two = Topic(one.stack, one.root, view=streamed(version=2, features=(Feature(name="a", type="int64"),)))
+    two.config = one.config
+    two.name = two.name.replace(two.name.split(".")[0], one.config.project)
+    two.make()
+    apply(one, one.view, two.view, view(name="other", storage="other"))
+    one.send(*((f"k{i % 3}", NOON + i, i, None) for i in range(30)))
+    two.send(*((f"k{i % 3}", NOON + i, -i) for i in range(20)))
+    done = consume(one, "--once", "--json", "--flush-rows", "10")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-1]["ended"] and {ref: c["offline"] for ref, c in lines[-1]["views"].items()} == {"events@1": 30, "events@2": 20}
+    assert sum(p["offset"] for p in lines[-2]["partitions"]) == 50 and lines[-2]["lag"] == 0
+    assert lines[-1]["group"] == f"skewless.{one.config.namespace}"
+    one.check()
+    two.check()
+
+
+def test_sigterm_writes_what_was_read_and_a_new_feature_is_taken_over(topic: Callable[..., Topic]) -> None:
+    t = topic()
+    wider = streamed(features=(*t.view.features, Feature(name="n", type="string")), past_schemas=(t.view.schema,))
+    apply(t, t.view)
+    process = subprocess.Popen(argv(t, "events", "--flush-seconds", "1000"), stderr=subprocess.PIPE, text=True)
+    t.send(*((f"k{i}", NOON + i, i, 0.5) for i in range(5)))
+    eventually(lambda: len(t.online()) == 5)
+    apply(t, wider)
+    t.send(*((f"k{i}", NOON + i, i, 0.5, "text") for i in range(5, 9)), view=wider)
+    t.view = wider
+    eventually(lambda: len(t.online()) == 9)
+    assert not t.table.exists()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "goes on with a newer definition" in said and "9 rows offline" in said
+    t.check()
+
+
+def test_refusals(topic: Callable[..., Topic]) -> None:
+    t = topic()
+    assert "SK251" in consume(t).stderr
+    apply(t, t.view, view(name="other", storage="other"))
+    for arguments, code, exit_code in (
+        (("other",), "SK860", 3), (("--stores", "none"), "SK102", 2), (("--kafka", "127.0.0.1:9"), "SK861", 3),
+    ):
+        done = consume(t, *arguments)
+        assert code in done.stderr and done.returncode == exit_code, done.stderr
+    apply(t, view(name="other", storage="other"))
+    assert "SK860" in consume(t).stderr
