@@ -196,6 +196,7 @@ def test_killed_flink_goes_on_as_if_nothing_had_been(world: World) -> None:
         job = world.records.require("rotation", 1).job_id
         eventually(lambda job=job: manager.trouble(job) and manager.works(job))
         assert keeper.once() and world.records.require("rotation", 1).job_id == job     # Flink did that by itself
+        kill(world.stack, "kafka")
         world.feed.send(40)
         kill(world.stack, "jobmanager", "taskmanager", *(["gateway"] if ROUNDS > 1 else []))
         assert world.state() == ""

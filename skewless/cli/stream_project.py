@@ -274,8 +274,8 @@ def _tell_what_is_cut(view: View, topics: Topics, at_ms: int | None) -> None:
         if topics.cut(topic, count, at_ms):
             begin = format_instant(at_ms * 1000)
             say(
-                f"warning: {topic} does not reach back to {begin}, where the stream of {view.ref} begins: rows soon after the end "
-                "of the history may be computed from too few events; a later materialize corrects them"
+                f"warning: {topic} does not reach back to {begin}, where the stream of {view.ref} begins: rows soon after the "
+                "end of the history may be computed from too few events; a later materialize corrects them"
             )
 
 
