@@ -27,14 +27,22 @@ class Cache:
         self.counts = {L1: 0, REDIS: 0}
 
     async def __call__(self, plan: Plan, keys: Sequence[bytes | None], read: Read) -> Found:
-        spans = plan.compiled.get("l1")
-        if spans is None:
-            spans = plan.compiled["l1"] = tuple((vp.view.cache_us or 0) / 1e6 for vp in plan.views)
-        if not any(spans):
+        if not self.wanted(plan):
             asked = [key for key in keys if key is not None]
             found = iter(await read(asked) if asked else [])
             return Found([None if key is None else next(found) for key in keys])
-        return await self._mixed(spans, keys, read)
+        return await self._mixed(self._spans(plan), keys, read)
+
+    def wanted(self, plan: Plan) -> bool:
+        """Whether a view of the plan says `cache`."""
+        return any(self._spans(plan))
+
+    def _spans(self, plan: Plan) -> tuple[float, ...]:
+        """How many seconds rows of each view are kept."""
+        spans: tuple[float, ...] | None = plan.compiled.get("l1")
+        if spans is None:
+            spans = plan.compiled["l1"] = tuple((vp.view.cache_us or 0) / 1e6 for vp in plan.views)
+        return spans
 
     async def _mixed(self, spans: Sequence[float], keys: Sequence[bytes | None], read: Read) -> Found:
         loop = asyncio.get_running_loop()

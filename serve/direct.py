@@ -65,15 +65,11 @@ class Lookup(Waiting):
         hooks = hot.hooks
         self.started = time.perf_counter()
         try:
-            if hooks.reads is not None:
-                return False
             if hooks.authorise is not None:
                 hooks.authorise({"method": "GET" if self.route is VIEW_ROUTE else "POST", "headers": self.headers})
             shape, keys = ASKED[self.route](self, hot.live.current())
             plan = shape.plan
-            if plan.deprecation or not keys or None in keys:
-                return False
-            if hooks.misses is not None and plan.compiled.get("cold", True):
+            if plan.deprecation or not keys or None in keys or not hot.reads_redis_only(plan):
                 return False
             hot.ask(keys, self)         # type: ignore[arg-type,misc]
         except Exception:               # the application meets the same, answers it and tells the log

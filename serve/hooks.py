@@ -48,6 +48,9 @@ class Reads(Protocol):
             Awaitable[Found]):
         """One row per key, None for None. Key i belongs to `plan.views[i % len(plan.views)]`."""
 
+    def wanted(self, plan: Plan) -> bool:
+        """Whether it has to be asked for this plan; where not, a lookup may read Redis without it."""
+
 
 class Misses(Protocol):
     """Called with what was found when a view of the plan wants it (`wanted`): the cold path."""

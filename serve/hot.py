@@ -154,13 +154,23 @@ class Hot:
             asked = [key for key in keys if key is not None]
             rows = iter(await store.read(asked) if asked else [])
             found = Found([None if key is None else next(rows) for key in keys])
-        if hooks.misses is not None:
-            wanted = plan.compiled.get("cold")
-            if wanted is None:
-                wanted = plan.compiled["cold"] = hooks.misses.wanted(plan)
-            if wanted:
-                found = await hooks.misses.fill(plan, entities, keys, found)
+        if hooks.misses is not None and self._wants_misses(plan):
+            found = await hooks.misses.fill(plan, entities, keys, found)
         return found
+
+    def reads_redis_only(self, plan: Plan) -> bool:
+        """Whether neither a cache nor the offline store has to do with the plan."""
+        hooks = self.hooks
+        if hooks.reads is not None and hooks.reads.wanted(plan):
+            return False
+        return hooks.misses is None or not self._wants_misses(plan)
+
+    def _wants_misses(self, plan: Plan) -> bool:
+        wanted: bool | None = plan.compiled.get("cold")
+        if wanted is None:
+            assert self.hooks.misses is not None
+            wanted = plan.compiled["cold"] = self.hooks.misses.wanted(plan)
+        return wanted
 
 
 def shape_of(lookups: Lookups, wanted: requests.Wanted) -> Reply:

@@ -128,6 +128,12 @@ def test_entries_are_bounded(served: Served) -> None:
     assert list(cache.entries) == [b"7", b"8", b"9"]
 
 
+def test_only_lookups_of_kept_views_go_through_the_cache(served: Served) -> None:
+    hot, lookups = served.app.state.hot, served.app.state.live.lookups
+    assert not hot.reads_redis_only(lookups.references(("kept", "plain")))
+    assert hot.reads_redis_only(lookups.references(("plain",)))
+
+
 def test_a_snapshot_without_caches_takes_the_hook_away(served: Served) -> None:
     assert served.app.state.hooks.reads is served.app.state.cache
     served.publish(Registry(project="flights", target="test", views=(msgspec.structs.replace(KEPT, cache_us=None), PLAIN)))
