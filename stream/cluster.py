@@ -12,6 +12,7 @@ from skewless.errors import SkewlessError
 from skewless.stream.gateway import Gateway
 from skewless.stream.jobmanager import JobManager
 from skewless.stream.session import Session
+from skewless.stream.tables import Kafka, without_brokers
 
 LOCAL = "local"
 _CHECKPOINTS, _SAVEPOINTS = "execution.checkpointing.dir", "execution.checkpointing.savepoint-dir"
@@ -23,6 +24,11 @@ class Refused(SkewlessError):
     def __init__(self, statement: str, error: SkewlessError) -> None:
         self.statement = statement
         super().__init__(error.code, error.fact, detail=error.detail, hint=error.hint)
+
+    def hiding(self, kafka: Kafka) -> Refused:
+        """The same without the brokers' properties, which may hold secrets."""
+        (statement,) = without_brokers([self.statement], kafka)
+        return Refused(statement, SkewlessError(self.code, self.fact, detail=" ".join(statement.split())[:120], hint=self.hint))
 
 
 class Cluster(Protocol):

@@ -62,7 +62,13 @@ class JobManager:
     def checkpoint(self, job_id: str) -> Checkpoint | None:
         """The newest complete checkpoint that the job made."""
         found = ((self._call("GET", f"/jobs/{job_id}/checkpoints") or {}).get("latest") or {}).get("completed")
-        return Checkpoint(str(found["external_path"]), int(found["trigger_timestamp"]) * 1000) if found else None
+        return _checkpoint(found)
+
+    def last_state(self, job_id: str) -> Checkpoint | None:
+        """What the job left: its newest complete checkpoint, or, where it ended in good order, the savepoint that ended it."""
+        latest = (self._call("GET", f"/jobs/{job_id}/checkpoints") or {}).get("latest") or {}
+        found = (latest.get("savepoint") if self.state(job_id) == "FINISHED" else None) or latest.get("completed")
+        return _checkpoint(found)
 
     def stop(self, job_id: str, folder: str) -> str:
         """Ends a job with a savepoint in that folder (a URI); the savepoint. No window is fired before its time. Raises SK844."""
@@ -110,6 +116,10 @@ class JobManager:
                 "SK842", f"no JobManager answers at {self.url}", detail=f"{error}.",
                 hint="Start Flink, or name it in skewless.yml: flink: {jobmanager: http://…}",
             ) from None
+
+
+def _checkpoint(found: dict[str, Any] | None) -> Checkpoint | None:
+    return Checkpoint(str(found["external_path"]), int(found["trigger_timestamp"]) * 1000) if found else None
 
 
 def _reason(text: str) -> str:

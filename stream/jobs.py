@@ -15,7 +15,7 @@ from skewless.errors import SkewlessError
 from skewless.registry.model import View
 from skewless.registry.stream_jobs import Claim, StreamJob, StreamRecords
 from skewless.stream import checkpoints
-from skewless.stream.cluster import LOCAL, Cluster
+from skewless.stream.cluster import LOCAL, Cluster, Refused
 from skewless.stream.emit import StreamScript
 from skewless.stream.gateway import Gateway
 from skewless.stream.jobmanager import ALIVE, JobManager
@@ -97,10 +97,10 @@ class Jobs:
                     savepoint = self.cluster.manager.stop(job_id, f"{self.cluster.savepoints}/{job_id}")
             values: dict[str, Any] = {"savepoint": savepoint or before.savepoint, "checkpoint": known}
             if savepoint:       # it needs no file of a checkpoint
-                folders = [*before.leftovers, before.checkpoint_dir]
-                gone = checkpoints.remove(folders)
-                values |= {"checkpoint": "", "leftovers": [f for f in folders if f not in gone]}
+                values |= {"checkpoint": "", "leftovers": [*before.leftovers, before.checkpoint_dir]}
             done = claim.save(state="stopped", stopped_at_us=before.stopped_at_us or now_us(), error="", **values)
+            gone = checkpoints.remove(done.leftovers) if savepoint else []
+            done = claim.save(leftovers=[f for f in done.leftovers if f not in gone]) if gone else done
         self.records.event("stream stop", stream.ref, {"job": stream.job_id, "savepoint": savepoint, "ran": bool(alive)})
         return done
 
@@ -156,7 +156,10 @@ class Jobs:
     def _start(self, claim: Claim, resumed: str, values: dict[str, Any], kind: str) -> Started:
         before = claim.stream
         statements = with_brokers(values.get("script", before.script), self.kafka)
-        job_id = self.cluster.submit(statements, {_RESUME: resumed} if resumed else {})
+        try:
+            job_id = self.cluster.submit(statements, {_RESUME: resumed} if resumed else {})
+        except Refused as error:
+            raise error.hiding(self.kafka) from None
         stream = claim.save(
             **values, **self._kept(before, job_id), job_id=job_id, state="running", gateway=self.cluster.name,
             restored_from=resumed, savepoint="", checkpoint="", error="", submitted_at_us=now_us(), stopped_at_us=None,
@@ -198,7 +201,7 @@ class Jobs:
         return {"checkpoint_dir": f"{self.cluster.checkpoints}/{job_id}", "leftovers": sorted({*old})}
 
     def _resume_path(self, stream: StreamJob) -> str:
-        known = self.cluster.manager.checkpoint(stream.job_id) if stream.job_id else None
+        known = self.cluster.manager.last_state(stream.job_id) if stream.job_id else None
         return checkpoints.resume_path(stream, self.cluster.savepoints, known.path if known else "")
 
     def _await(self, job_id: str) -> tuple[bool, str]:

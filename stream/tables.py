@@ -51,6 +51,11 @@ def with_brokers(statements: Sequence[str], kafka: Kafka) -> list[str]:
     return [s.replace(UNNAMED.brokers(), kafka.brokers()) for s in statements]
 
 
+def without_brokers(statements: Sequence[str], kafka: Kafka) -> list[str]:
+    """The inverse of `with_brokers`."""
+    return [s.replace(kafka.brokers(), UNNAMED.brokers()) for s in statements]
+
+
 class SourceTable:
     """One source of a job: the table on its topic, and the view that the SQL reads. `group` names the reader to the brokers.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -31,7 +32,7 @@ from skewless.stream.checkpoints import local
 from skewless.stream.jobmanager import ALIVE
 from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
-from skewless.stream.tables import Kafka
+from skewless.stream.tables import UNNAMED, Kafka
 from skewless.stream.topics import Topics
 from tests.stream_feed import DELAY, TARGETS, Feed, apply, rows, settled, write
 
@@ -243,6 +244,17 @@ def test_a_job_that_nobody_recorded_is_adopted_and_one_that_fails_is_started_aga
     world.check(2)
 
 
+def test_a_job_that_was_stopped_by_hand_goes_on_from_that_savepoint(world: World, tmp_path: Path) -> None:
+    started = world.project.submit(world.jobs, "rotation@2")
+    world.check(2)
+    path = world.jobs.cluster.manager.stop(started.stream.job_id, f"file://{tmp_path}")
+    assert world.supervisor().once()
+    after = world.records.require("rotation", 2)
+    assert after.restored_from == path and after.job_id != started.stream.job_id
+    world.feed.send(20)
+    assert world.check(2) == len(world.feed.sent)       # no row twice
+
+
 def test_the_topics_of_a_view_and_where_its_job_begins(world: World) -> None:
     world.feed.send(40)
     _, since = world.feed.sent[-20]
@@ -301,17 +313,26 @@ def test_what_is_wrong_is_said(world: World, config: Config, manifest: dict[str,
     there = _with(Project(msgspec.structs.replace(config, target="elsewhere")), elsewhere)
     apply(there.config, elsewhere)
     assert "takeoffs" in refused("SK833", lambda: there.submit(jobs, "rotation@1")).fact
-    view = project.view("rotation@1")
-    script = project.script(view, kafka_of(config))
-    wrong = [s.replace("`landed_at`\nFROM", "`landed_at`, `landings_at`\nFROM") for s in script.setup]
-    assert wrong != list(script.setup)
-    script = type(script)(script.name, script.fingerprint, tuple(wrong), script.job)
-    said = refused("SK839", lambda: project._naming(view, lambda: jobs.submit(view, world.config.namespace, script, {})))
+    said = refused("SK839", lambda: broken(world, "`landed_at`\nFROM", "`landed_at`, `landings_at`\nFROM"))
     assert "models/stg_landings.sql" in said.fact and "landings_at" in said.fact
+    said = refused("SK839", lambda: broken(world, "WATERMARK FOR `skw_event_time`", "WATERMARK FOR `skw_event_tide`"))
+    assert "skw_event_tide" in said.fact and "CREATE" in said.detail and "dns" not in said.render()
     assert world.records.all() == []        # nothing was started, nothing is remembered
     done = world.command("submit", "nix", "--gateway", f"http://127.0.0.1:{port}")
     assert done.returncode == 3 and "Traceback" not in done.stderr
     assert world.command("stop", "rotation").returncode == 3 and world.command("status").returncode == 0
+
+
+def broken(world: World, before: str, after: str) -> Any:
+    """Submits a script with a fault in it, for brokers with a property that nobody is to see."""
+    view, config = world.project.view("rotation@1"), world.config
+    script = world.project.script(view, UNNAMED)
+    wrong = tuple(s.replace(before, after) for s in script.setup)
+    assert wrong != script.setup
+    kafka = Kafka(config.kafka.bootstrap_servers, {"client.dns.lookup": "use_all_dns_ips"})
+    jobs = Jobs(world.records, world.jobs.cluster, kafka)
+    script = dataclasses.replace(script, setup=wrong)
+    return world.project._naming(view, lambda: jobs.submit(view, config.namespace, script, {}))
 
 
 def _with(project: Project, manifest: dict[str, Any]) -> Project:

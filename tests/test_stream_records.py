@@ -20,7 +20,7 @@ from skewless.stream import checkpoints
 from skewless.stream.cluster import Remote
 from skewless.stream.position import start_ms
 from skewless.stream.supervisor import Supervisor
-from skewless.stream.tables import UNNAMED, Kafka, with_brokers
+from skewless.stream.tables import UNNAMED, Kafka, with_brokers, without_brokers
 
 JOB = {"topic": "t", "fingerprint": "f", "script": ["s"], "gateway": "http://g", "job_id": "j", "checkpoint_dir": "file:///c/j"}
 
@@ -149,6 +149,7 @@ def test_kept_scripts_hold_no_secret() -> None:
     options = {"topic": "t", "format": "raw"}
     kept = UNNAMED.options(options)
     assert with_brokers(["SET 'a' = 'b'", kept], secret) == ["SET 'a' = 'b'", secret.options(options)]
+    assert without_brokers([secret.options(options)], secret) == [kept]
     assert "secret" not in kept and "it''s secret" in secret.options(options)
 
 
