@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-NAMES = ("materialize", "sync", "training", "serving", "check", "conformance", "stream", "consume")
+NAMES = ("materialize", "sync", "training", "serving", "check", "conformance", "stream", "consume", "freshness")
 
 
 def main() -> None:

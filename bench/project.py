@@ -81,8 +81,8 @@ def write_source(
 
 
 def environment() -> dict[str, str]:
-    """The clock stands at the end of the synthetic year."""
-    return {**os.environ, "SKEWLESS_CLOCK": CLOCK}
+    """The clock stands at the end of the synthetic year; with an empty CLOCK it goes."""
+    return {**os.environ, **({"SKEWLESS_CLOCK": CLOCK} if CLOCK else {})}
 
 
 def skewless(root: Path, *args: str) -> str:

@@ -35,12 +35,14 @@ _HEAD = fastavro.parse_schema({                   # the first fields of any mess
 class Bench:
     """Kafka and Flink of our own, and the project whose views stream."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.stack = root, Stack(root / "dev", ("kafka", "flink"))
+    def __init__(self, root: Path, servers: tuple[str, ...] = ("kafka", "flink")) -> None:
+        self.root, self.stack = root, Stack(root / "dev", servers)
         places = self.stack.start()
         self.brokers, self.gateway = places["kafka"], places["gateway"]
+        settings = f"kafka: {{bootstrap_servers: '{self.brokers}'}}\nflink: {{gateway: '{self.gateway}'}}\n"
+        settings += f"online_store: {places['valkey']}\n" if "valkey" in places else ""
         self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
-        events.create(root / "p")
+        events.create(root / "p", settings)
 
     def topic(self, name: str, *, stamped_by: str = "LogAppendTime") -> None:
         """A new, empty topic of that name."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,15 @@ def test_a_server_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path
     with pytest.raises(SkewlessError, match="SK930") as caught:
         stack.start()
     assert "appendonlydir" in caught.value.detail and not processes(tmp_path)
+
+
+def test_a_broker_whose_id_begins_with_a_dash_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skewless.dev.kafka.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
+    stack = Stack(tmp_path, ("kafka",))
+    try:
+        assert stack.start()["kafka"]
+    finally:
+        stack.stop()
 
 
 def test_only_servers_that_exist_are_asked_for() -> None:

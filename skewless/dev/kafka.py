@@ -57,9 +57,10 @@ def server(folder: Path, environment: Environment, class_path: str, ports: list[
 
 def _format(folder: Path, java: list[str], properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # one word: an id may begin with a "-"
     done = subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)], cwd=folder, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True,
+        [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)], cwd=folder,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
     )
     if done.returncode != 0:
         log = folder / "format.log"
