@@ -7,10 +7,10 @@ READY  := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo serve test check soak bench clean
+.PHONY: help demo demo-stream serve test check soak bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "skewless needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …" >&2; exit 2; }
@@ -22,6 +22,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY)  ## the main job on real flights: build, register, materialize, sync, train, look up
 	@$(BIN)/python dbt_project/demo.py
+
+demo-stream: $(READY)  ## the same flights as a live stream: Kafka, Flink, Valkey, and lookups that change
+	@$(BIN)/python dbt_project/demo_stream.py
 
 serve: $(READY)  ## keep the demo's server up on http://127.0.0.1:8000
 	@cd dbt_project && SKEWLESS_CLOCK=2014-01-01T12:00:00Z ../$(BIN)/skewless serve

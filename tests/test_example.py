@@ -204,5 +204,6 @@ def test_the_copy_for_tests_carries_no_state(tmp_path: Any) -> None:
     project = copy_project(tmp_path)
     names = {path.name for path in project.iterdir()}
     assert names == {
-        "dbt_project.yml", "packages.yml", "profiles.yml", "skewless.yml", "models", "prepare.py", "demo.py", "leak.py",
+        "dbt_project.yml", "packages.yml", "profiles.yml", "skewless.yml", "models", "prepare.py", "demo.py", "demo_stream.py",
+        "leak.py",
     }

@@ -127,6 +127,9 @@ def read(kafka: str, topic: str) -> list[list[Message]]:
 
 
 def test_the_events_come_in_the_order_and_with_the_times_of_their_arrival(project: Path, kafka: str) -> None:
+    done = command(project, "--topic", "landings", "--create", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout) == {"topics": {"landings": 2}}, done.stderr
+    assert read(kafka, "landings") == [[], []]
     done = command(project, "--topic", "landings", "--topic", "departures", "--json")
     assert done.returncode == 0, done.stderr
     sent = json.loads(done.stdout)

@@ -81,6 +81,7 @@ def replay(
     topic: Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be given again. Default: all.")] = None,
     partitions: Annotated[int, typer.Option("--partitions", min=1, help="Of topics that are made.")] = 2,
     recreate: Annotated[bool, typer.Option("--recreate", help="Delete the topics first.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Only make the topics, and send nothing.")] = False,
     kafka: Annotated[str, typer.Option("--kafka", metavar="HOST:PORT", help="Brokers; default: skewless.yml, else dev up.")] = "",
     as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
 ) -> None:
@@ -94,7 +95,7 @@ def replay(
     run(
         read_config(project_dir or None, target=target or None), speed=speed, since=since, until=until, late=late,
         duplicates=duplicates, malformed=malformed, shift_to_now=shift_to_now, close=close, topics=topic or [],
-        partitions=partitions, recreate=recreate, kafka=kafka, as_json=as_json,
+        partitions=partitions, recreate=recreate, create=create, kafka=kafka, as_json=as_json,
     )
 
 

@@ -19,7 +19,7 @@ _TELLS = 20
 
 def run(
     config: Config, *, speed: str, since: str, until: str, late: float, duplicates: float, malformed: int, shift_to_now: bool,
-    close: bool, topics: list[str], partitions: int, recreate: bool, kafka: str, as_json: bool,
+    close: bool, topics: list[str], partitions: int, recreate: bool, create: bool, kafka: str, as_json: bool,
 ) -> None:
     """Replays, and tells how far it is. Raises SK102, SK831, SK940 to SK942."""
     from skewless.brokers import client_settings
@@ -43,6 +43,12 @@ def run(
         client_settings(brokers.bootstrap_servers, brokers.properties), speed=pace, live=shift_to_now, closing=close,
         partitions=partitions, recreate=recreate,
     )
+    if create:
+        made = replay.prepare(events)
+        if as_json:
+            print_json({"topics": made})
+        say("there are " + ", ".join(f"{name} with {count} partitions" for name, count in made.items()))
+        return
     before = signal.signal(signal.SIGINT, lambda *_: replay.ending.set())
     try:
         sent = replay.run(events, _teller())

@@ -133,13 +133,17 @@ class Replay:
         self.ending = threading.Event()
         self._lost = ""
 
+    def prepare(self, events: Events) -> dict[str, int]:
+        """Makes the topics of these events where they are absent; the number of partitions of each. Raises SK941, SK942."""
+        names = [copy.source.topic for copy in events.copies]
+        return Topics(self.settings).prepare(names, self.partitions, events.span()[1], recreate=self.recreate)
+
     def run(self, events: Events, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Sent:
         """Publishes all of it, record after record over the partitions in turn. Raises SK941, SK942."""
         from confluent_kafka import Producer
 
         total, first_ms, _ = events.span()
-        names = [copy.source.topic for copy in events.copies]
-        counts = Topics(self.settings).prepare(names, self.partitions, first_ms, recreate=self.recreate)
+        counts = self.prepare(events)
         producer = Producer({**_SETTINGS, **self.settings})
         sent, started, turn = Sent(), time.monotonic(), Counter[str]()
         for record in events:
