@@ -7,6 +7,7 @@ stop_seconds (then it is killed); remove (a folder to delete afterwards, or "").
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def main(settings: dict[str, Any]) -> int:
     cut = threading.Event()
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):         # sys.stdin's lock, held here, would end the interpreter with an abort
+            pass
         cut.set()
         program.send_signal(settings["stop_signal"])
         try:

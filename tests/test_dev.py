@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import redis
 
+import skewless as skewless_package
 from skewless.config import Config, read_config
 from skewless.dev import supervisor
 from skewless.dev.process import answers, free_ports
@@ -121,6 +122,15 @@ def test_a_server_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path
     with pytest.raises(SkewlessError, match="SK930") as caught:
         stack.start()
     assert "appendonlydir" in caught.value.detail and not processes(tmp_path)
+
+
+def test_a_program_that_ends_by_itself_ends_its_holder_in_silence(tmp_path: Path) -> None:
+    holder = Path(skewless_package.__file__).parent / "lifeline.py"
+    body = {"argv": ["true"], "log": str(tmp_path / "log"), "user": "", "stop_signal": 15, "stop_seconds": 5, "remove": ""}
+    argv = [sys.executable, "-I", str(holder), json.dumps(body)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert (process.wait(), process.stderr.read()) == (0, b"")
 
 
 def test_a_broker_whose_id_begins_with_a_dash_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
