@@ -239,8 +239,7 @@ QUERIES = {
         group by k, date_trunc('hour', ts)) select k, ts, sum(n) over ({DAY}) as s from h""",
     "bucket": """select k, time_bucket(interval '15 minutes', ts, timestamp '1970-01-01') as t, max(o) as m from ev
         group by k, time_bucket(interval '15 minutes', ts, timestamp '1970-01-01')""",
-    "grouping_sets": "select coalesce(g, -1) as g, k, count(*) as n from ev group by grouping sets ((g, k), (g), ())",
-    "rollup": "select coalesce(k, '-') as k, count(*) as n from ev group by rollup (k)",
+    "grouping_sets": "select coalesce(g, -1) as g, k, count(*) as n from ev group by grouping sets ((g, k), (g))",
     "empty": f"select k, ts, count(*) over ({HOUR}) as n from empty",
     "reserved": "select k as \"select\", g as \"order\", o as \"group\", ts as \"timestamp\" from ev as \"table\"",
 }

@@ -30,7 +30,7 @@ def test_what_is_known_to_fail_is_refused_loudly(number: int, outcomes: Mapping[
 
 
 def test_the_share_that_is_allowed_or_rewritten() -> None:
-    assert len(RUN) >= 448 and len(RUN) - len(KNOWN) >= 447
+    assert len(RUN) >= 446 and len(RUN) - len(KNOWN) >= 445
 
 
 def test_rows_hold_what_engines_stumble_over() -> None:

@@ -180,7 +180,7 @@ class Grammar:
     ) -> str | None:
         group = f" group by {', '.join((*keys, *edges))}"
         if sets:
-            group = f" group by {self.rng.choice(('rollup ({})', 'grouping sets (({}), ())')).format(', '.join(keys))}"
+            group = f" group by grouping sets (({', '.join(keys)}), (dt))"
         named = [f"{key} as k{n}" for n, key in enumerate(keys, 1)]
         head, tail = f"{source.head()}select {', '.join((*named, *edges))}, ", f" from {relation}{group}"
         columns: list[str] = []

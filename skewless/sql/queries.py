@@ -307,6 +307,9 @@ class _Select:
         for column in sets.find_all(exp.Column):
             if self.t.value(column).is_float:
                 self.t.hit("group.float_zero", column)
+        empty = any(isinstance(e, exp.Tuple) and not e.expressions for e in sets.expressions)
+        if empty or not isinstance(sets, exp.GroupingSets):
+            self.t.hit("group.empty_set", sets)
         items = [i for e in sets.expressions for i in (e.expressions if isinstance(e, exp.Tuple) else [e])]
         self.t.absent |= {spelling(bare(item)) for item in items}
 

@@ -8,5 +8,5 @@ FROM (
     `ev`.`k`,
     COUNT(*) AS `n`
   FROM `ev`
-  GROUP BY GROUPING SETS ((`ev`.`g`, `ev`.`k`), (`ev`.`g`), ())
+  GROUP BY GROUPING SETS ((`ev`.`g`, `ev`.`k`), (`ev`.`g`))
 ) AS `result`
