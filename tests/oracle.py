@@ -88,13 +88,16 @@ class Lake:
         self.states.append(State(stamp, before.stored, (*before.pending, *messages), before.through))
 
     def changes(self, since: int | None) -> tuple[list[tuple[str, Row]], list[tuple[str, Version, Row | None]]]:
-        """From state number `since` (None: everything) to now: each entity's newest changed row, and the versions that are gone.
+        """From state number `since` (None: everything) to now: each entity's newest changed row, and the versions that are gone;
+        of everything, those from complete_through on.
 
         A gone version is (entity, (event_timestamp, ingested_at), the entity's newest row or None).
         """
         newest = self.now.newest()
         if since is None:
-            return list(newest.items()), []
+            known = {(slot, version[1]) for state in self.states for slot, version in state.visible().items()}
+            ahead = sorted((s, i) for s, i in known if s[1] >= self.now.through and s not in self.now.visible())
+            return list(newest.items()), [(s[0], (s[1], i), newest.get(s[0])) for s, i in ahead]
         old, new = self.states[since].visible(), self.now.visible()
         changed: dict[str, Row] = {}
         for (entity, at), (value, ingested) in new.items():

@@ -108,11 +108,12 @@ class Online(RuleBasedStateMachine):
     # --- the sync ---
 
     def make_batch(self, full: bool) -> Batch:
+        full = full or self.synced is None
         changed, gone = self.lake.changes(None if full else self.synced)
         now = self.lake.now
         if full:
             lost = {slot[0] for state in self.lake.states for slot in state.visible()} - set(now.newest())
-            gone = [(entity, (0, 0), None) for entity in sorted(lost)]
+            gone += [(entity, (0, 0), None) for entity in sorted(lost)]
         through = now.through if self.streamed else OWN_ALL_US
         batch = Batch(now.stamp, through, full, changed, gone, len(self.lake.states) - 1, set(now.newest()))
         self.batches.append(batch)

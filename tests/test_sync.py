@@ -175,6 +175,23 @@ def test_a_stream_may_be_ahead_of_the_history(shop: Shop) -> None:
     assert (result.ahead, result.unexpected, result.different, result.missing) == (2, 1, 0, 0)
 
 
+def test_a_row_beyond_a_gap_that_went_after_a_first_sync_had_died(shop: Shop) -> None:
+    """Where a stream's rows count nothing is removed by its absence: the versions that went are told by name."""
+    v = view(streamed=True)
+    shop.materialize(ROWS)
+    assert shop.table.complete_through_us() is None
+
+    def die(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sync_view(shop.config, v, on_progress=die)
+    assert len(shop.online(v)) == 3
+    shop.materialize([ROWS[0], ROWS[3]])
+    assert sync_view(shop.config, v).full
+    assert shop.online(v) == shop.offline(v) and len(shop.online(v)) == 2
+
+
 def test_suspects_are_repaired(shop: Shop) -> None:
     v = view(streamed=True, begin_us=parse_instant("2026-02-20"))
     shop.materialize(ROWS)

@@ -27,7 +27,8 @@ class Changes:
     `rows`: keys, event_timestamp, features, ingested_at of the newest changed current row of each entity. `retracted`: keys,
     event_timestamp, ingested_at of versions that no longer count, each with the entity's newest remaining row in the columns
     `new_event_timestamp`, `new_<feature>`, `new_ingested_at` (all NULL: no row remains). `full`: rows are the newest of every
-    (active) entity, retracted is empty, and the reader removes what is not among them.
+    (active) entity, and the reader removes what is not among them and before complete_through; retracted holds only versions
+    after that, where what a reader holds may as well be a stream's row that is not in the history yet.
     """
 
     position: Position
@@ -43,7 +44,7 @@ def changes(now: Snapshot, since: Position | None, *, active_since_us: int | Non
         if full or since is None:
             current = now.relation(lo_us=active_since_us)
             rows = con.sql(_newest(current, now)).to_arrow_table()
-            con.execute(f"create temp table skw_gone as {_gone(now, now.position)}").fetchall()
+            con.execute(f"create temp table skw_gone as {_gone_ahead(now)}").fetchall()
         else:
             rows = _changed(con, now, since, active_since_us)
             con.execute(f"create temp table skw_gone as {_gone(now, since)}").fetchall()
@@ -89,6 +90,14 @@ def _gone(now: Snapshot, since: Position) -> str:
         before = literal(now.streams_count_from_us())
         sql += f" union all select {columns}, true from ({now.scan(late)}) where {EVENT} < {before}"
     return f"select distinct * from ({sql})"
+
+
+def _gone_ahead(now: Snapshot) -> str:
+    """Every version from complete_through on that was replaced or retracted, of a view that streams; none of other views."""
+    since = now.streams_count_from_us()
+    files = now.of("superseded", lo_us=since) if now.view.streamed else []
+    columns = quoted([*slot(now.view), INGESTED])
+    return f"select distinct {columns}, false as __late from ({now.scan(files)}) where {EVENT} >= {literal(since)}"
 
 
 def _with_replacements(now: Snapshot) -> str:
