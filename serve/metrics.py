@@ -33,11 +33,15 @@ class BulkHistogram(Histogram):
 
     def take(self, spread: Spread, scale: float = 1.0) -> None:
         """Add a spread of the same bounds (times `scale`), and empty it."""
+        self.add(spread, scale)
+        spread.clear()
+
+    def add(self, spread: Spread, scale: float = 1.0) -> None:
+        """Add a spread of the same bounds (times `scale`)."""
         for bucket, n in zip(self._buckets, spread.counts, strict=True):
             if n:
                 bucket.inc(n)
         self._sum.inc(spread.total * scale)
-        spread.clear()
 
 
 class Metrics:
@@ -65,6 +69,7 @@ class Metrics:
 
         self.requests = counter("requests", "Requests by route, HTTP status and code of the refusal.", "route", "status", "code")
         self.seconds = histogram("request_seconds", "Time from a request's head to its reply.", SECONDS, "route")
+        self.lookups = histogram("view_lookup_seconds", "Time of answered lookups that asked for the view.", SECONDS, "view")
         self.rows = counter("rows", "Rows that lookups asked for: valid, stale, expired or missing.", "view", "result")
         self.ages = histogram("row_age_seconds", "Now minus event time of rows that were there.", AGES_S, "view")
         self.redis = histogram("redis_read_seconds", f"Time of reads of the online store; one in {SAMPLED}.", SECONDS)
@@ -90,6 +95,12 @@ class Metrics:
             self.requests.labels(route, str(status), code).inc(n)
         for route, spread in tally.seconds.items():
             self.seconds.labels(route).take(spread)
+        plans, tally.plans = tally.plans, []
+        for plan in plans:
+            for view in plan.views:
+                self.lookups.labels(view).add(plan.seconds)
+            plan.seconds.clear()
+            plan.counted = False
         for view, one in tally.views.items():
             for name, n in zip(RESULTS, one.results, strict=True):
                 self.rows.labels(view, name).inc(n)

@@ -65,10 +65,20 @@ class ViewTally:
         self.ages = Spread(AGES_US)
 
 
+class PlanTally:
+    """What lookups of one plan are counted into: its views' parts, and the time of its requests until the next flush."""
+
+    __slots__ = ("parts", "views", "seconds", "counted")
+
+    def __init__(self, parts: tuple[Part, ...], views: tuple[str, ...]) -> None:
+        self.parts, self.views, self.seconds, self.counted = parts, views, Spread(SECONDS), False
+
+
 class Tally:
     """`observe` is the hook of the lookups."""
 
     def __init__(self) -> None:
+        self.plans: list[PlanTally] = []        # those with requests since the last flush
         self.requests: dict[tuple[str, int, str], int] = {}
         self.seconds: dict[str, Spread] = {}
         self.views: dict[str, ViewTally] = {}
@@ -79,9 +89,15 @@ class Tally:
         plan, rows = seen.plan, seen.rows
         if plan is None or not rows:
             return
-        parts = plan.compiled.get("tally")
-        if parts is None:
-            parts = plan.compiled["tally"] = tuple(self._part(vp) for vp in plan.views)
+        mine: PlanTally | None = plan.compiled.get("tally")
+        if mine is None:
+            mine = plan.compiled["tally"] = PlanTally(
+                tuple(self._part(vp) for vp in plan.views), tuple(dict.fromkeys(vp.view.ref for vp in plan.views)))
+        mine.seconds.add(seen.seconds)
+        if not mine.counted:
+            mine.counted = True
+            self.plans.append(mine)
+        parts = mine.parts
         if len(seen.ages) == len(rows):
             return self._valid(parts, seen.ages)
         now = seen.at_us

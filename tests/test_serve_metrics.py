@@ -73,12 +73,15 @@ def test_metrics_count_requests_and_rows(served: Served) -> None:
     rows = {result: found["skewless_rows_total", result, "delays@1"] for result in ("valid", "expired", "missing", "stale")}
     assert rows == {"valid": 2, "expired": 1, "missing": 2, "stale": 0}
     assert found["skewless_request_seconds_count", route] == 3
+    assert found["skewless_view_lookup_seconds_count", "delays@1"] == 4
     assert found["skewless_row_age_seconds_count", "delays@1"] == 3
     assert found["skewless_row_age_seconds_bucket", "3600.0", "delays@1"] == 2      # an hour old exactly: the bound belongs to it
     assert found["skewless_row_age_seconds_sum", "delays@1"] == 2 * 3600 + 8 * 24 * 3600
     assert found["skewless_requests_in_flight",] == 1 and served.app.state.hot.in_flight == 0      # this very request
     assert found["skewless_snapshot_info", served.app.state.live.lookups.snapshot_id] == 1
-    assert samples(served.get("/metrics").text)["skewless_requests_total", "", route, "200"] == 3
+    again = samples(served.get("/metrics").text)
+    assert again["skewless_requests_total", "", route, "200"] == 3
+    assert again["skewless_view_lookup_seconds_count", "delays@1"] == 4
 
 
 def test_reads_of_redis_are_timed(served: Served) -> None:
