@@ -111,6 +111,7 @@ class Protocol(HttpToolsProtocol):
     def answer(self, lookup: Lookup, body: bytes) -> None:
         """Sends 200 with the body."""
         lookup.response_started = lookup.response_complete = True
+        lookup.body = b""           # an idle connection keeps its last lookup
         if lookup.disconnected or self.transport.is_closing():
             return
         end = b"\r\n\r\n" if lookup.keep_alive else b"\r\nconnection: close\r\n\r\n"
