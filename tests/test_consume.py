@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from skewless import messages
-from skewless.clock import parse_instant
+from skewless.audit import audit_view
+from skewless.clock import format_instant, parse_instant
 from skewless.dev.stack import Stack
 from skewless.errors import SkewlessError
 from skewless.registry.model import Feature
+from skewless.sync.batch import sync_view
 from skewless.sync.patience import GaveUp
+from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.upkeep import compact
-from tests.feature_messages import Topic, body, eventually, streamed
+from tests.feature_messages import Topic, body, eventually, newest, streamed
+from tests.history_driver import Driver
+from tests.test_lake_states import BEGIN, HOUR
 
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 MINUTE = 60_000
@@ -110,14 +115,10 @@ def test_a_consumer_that_dies_between_its_writes(topic: NewTopic, monkeypatch: p
     t = topic()
     t.send(*rows(30))
     consumer = t.consumer(once=True)
-
-    def die(*_: Any, **__: Any) -> Any:
-        raise GaveUp
-
     if where == "before the history":
-        monkeypatch.setattr("skewless.sync.view_stream.LakeTable.append_parts", die)
+        monkeypatch.setattr("skewless.sync.view_stream.LakeTable.append_parts", _die)
     else:
-        monkeypatch.setattr(consumer, "_commit", die)
+        monkeypatch.setattr(consumer, "_commit", _die)
     with pytest.raises(SkewlessError, match="SK864"):
         consumer.run()
     assert len(t.online()) == 5 and set(t.offsets().values()) == {-1001}
@@ -170,3 +171,72 @@ def test_a_topic_that_comes_later_and_one_that_is_made_anew(topic: NewTopic) -> 
         t.send(*rows(6, 8))
         eventually(lambda: consumer.streams[t.name].counts.offline == 6)
     assert t.pending() == 14 and len(t.offline()) == 14
+
+
+def test_rows_that_belong_to_the_batch(topic: NewTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late when they are read, late when they are flushed, and behind a sync that the consumer has not heard of."""
+    t = topic(view=streamed(begin_us=BEGIN))
+    driver = Driver(t.config.lake_root, "month", allow_retract=True)
+    driver.table = LakeTable(t.config.lake_root, t.view)
+    through = BEGIN // 1000 + 24 * 60 * MINUTE
+
+    def run(until: int) -> None:
+        monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(until * 1000))
+        driver.run()
+        assert t.table.complete_through_us() == until * 1000
+
+    driver.con.execute("insert into source values ('a', make_timestamp(?), 1, 1.0)", [(through - MINUTE) * 1000]).fetchall()
+    run(through)
+    sync_view(t.config, t.view)
+    with t.running(flush_seconds=1000) as consumer:
+        t.send(("a", through - 1, 2, 2.0), ("b", through, 3, 3.0), ("c", through + MINUTE, 4, 4.0))
+        eventually(lambda: len(t.online()) == 3)
+        counts = consumer.streams[t.name].counts
+        assert counts.late == 1 and t.online()["a"][2] == (1, 1.0)
+        run(through + 60 * MINUTE)                                      # knows nothing of b and c
+        driver.con.execute("insert into source values ('a', make_timestamp(?), 5, 5.0)", [through * 1000]).fetchall()
+        run(through + 120 * MINUTE)
+        sync_view(t.config, t.view)
+        assert t.online()["a"][2] == (5, 5.0) and "c" in t.online()     # b and c are not known to be late yet
+        t.send(("a", through + 90 * MINUTE, 6, 6.0), ("a", through + 60 * MINUTE, 7, 7.0), ("d", through + 120 * MINUTE, 8, 8.0))
+        eventually(lambda: "d" in t.online())
+        assert t.online()["a"][2] == (5, 5.0)
+        t.send(("a", through + 121 * MINUTE, 9, 9.0))
+        eventually(lambda: t.online()["a"][2] == (9, 9.0))
+    assert (counts.late, counts.offline, counts.dead) == (5, 2, 0)
+    sync_view(t.config, t.view)
+    assert t.online() == newest(t.offline()) and {*t.online()} == {"a", "d"}
+    assert audit_view(t.config, t.view).clean
+    t.rewind(p0=0, p1=0)
+    assert t.once().streams[t.name].counts.late == 5 and t.pending() == 2
+    sync_view(t.config, t.view)
+    assert t.online() == newest(t.offline())
+    driver.close()
+
+
+def test_a_late_row_of_an_earlier_life_is_repaired(topic: NewTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written online by a consumer that died before its flush; a batch came past it; the next consumer finds it late."""
+    t = topic(view=streamed(begin_us=BEGIN))
+    driver = Driver(t.config.lake_root, "month", allow_retract=True)
+    driver.table = LakeTable(t.config.lake_root, t.view)
+    monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(BEGIN + HOUR))
+    driver.run()
+    sync_view(t.config, t.view)
+    first, at = t.consumer(once=True), BEGIN // 1000 + 61 * MINUTE
+    monkeypatch.setattr("skewless.sync.view_stream.LakeTable.append_parts", _die)
+    t.send(("a", at, 1, 1.0), ("b", at, 2, 2.0))
+    with pytest.raises(SkewlessError, match="SK864"):
+        first.run()
+    monkeypatch.undo()
+    monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(BEGIN + 3 * HOUR))
+    driver.run()
+    sync_view(t.config, t.view)
+    assert {*t.online()} == {"a", "b"}, "nobody has told the sync"
+    assert t.once().streams[t.name].counts.late == 2
+    sync_view(t.config, t.view)
+    assert t.online() == {} == t.offline()
+    driver.close()
+
+
+def _die(*_: Any, **__: Any) -> Any:
+    raise GaveUp

@@ -57,9 +57,9 @@ class House(History):
 
     client: redis.Redis
 
-    @initialize(partition=st.sampled_from(["day", "month"]))
-    def start(self, partition: str) -> None:
-        super().start(partition=partition)
+    @initialize(partition=st.sampled_from(["day", "month"]), delay=st.sampled_from([0, 6 * HOUR]))
+    def start(self, partition: str, delay: int) -> None:
+        super().start(partition=partition, delay=delay)
         self.view = replace(VIEWS[partition], streamed=True)
         self.config = Config(root=str(self.folder), project=f"house{next(_names)}", target="", lake="")
         assert self.config.lake_root == self.folder
