@@ -30,6 +30,7 @@ class ViewStatus(msgspec.Struct, frozen=True, kw_only=True):
     entity: str
     state: str
     online: bool
+    streams_only: bool = False              # no batch computes it, so nothing is ever complete
     rows: int = 0
     superseded: int = 0
     pending: int = 0
@@ -103,6 +104,7 @@ def _state(applied: View | None, wanted: View | None, known: Registry | None) ->
 def _view_status(config: Config, view: View, state: str, synced: dict[str, SyncRecord | None]) -> ViewStatus:
     table = LakeTable(config.lake_root, view)
     common: dict[str, Any] = {"view": view.ref, "entity": view.entity, "state": state, "online": view.online}
+    common["streams_only"] = view.stream is not None and view.stream.only
     record = synced.get(view.ref)
     synced_at_us = record.at_us if record else None
     if not table.exists():

@@ -135,13 +135,13 @@ class World:
         thread = threading.Thread(target=consumer.run)
         thread.start()
         try:
-            deadline, counted, since = time.monotonic() + SECONDS_MAX, {}, time.monotonic()
+            deadline, counted, since = time.monotonic() + SECONDS_MAX, list[int](), time.monotonic()
             while time.monotonic() < deadline and thread.is_alive():
                 time.sleep(0.3)
-                now = {view: self.held(view) for view in VIEWS} | {"": sum(s.counts.messages for s in consumer.streams.values())}
+                now = [sum(s.counts.messages for s in consumer.streams.values()), *(self.rows(view) for view in VIEWS)]
                 since = since if now == counted else time.monotonic()
                 counted = now
-                if all(now[v] >= expected[v] for v in VIEWS) and time.monotonic() - since > QUIET_SECONDS:
+                if time.monotonic() - since > QUIET_SECONDS and all(self.held(v) >= expected[v] for v in VIEWS):
                     break
         finally:
             consumer.stop.set()
@@ -158,6 +158,11 @@ class World:
         jobs = project.jobs(cluster_of(self.config()))
         for stream in project.records.all():
             jobs.stop(stream, cancel=True)
+
+    def rows(self, view: str) -> int:
+        """Rows that the history has, told by its log."""
+        found = self.lake(view).statistics()
+        return int(found["current"] + found["pending"])
 
     def held(self, view: str) -> int:
         """Slots that the history has."""

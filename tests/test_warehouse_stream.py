@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
+from msgspec import structs
 
+from skewless.cli.status import notes
 from skewless.clock import parse_instant
-from skewless.registry.model import Streaming
+from skewless.errors import SkewlessError
+from skewless.registry.model import Selected, Streaming
+from skewless.status import Status, ViewStatus
+from skewless.training.history import open_histories
+from skewless.training.labels import LabelFrame
 from skewless.warehouse import canary
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.run import request_of
@@ -43,7 +48,7 @@ def streaming(driver: Driver, *, only: bool) -> Driver:
     """The driver with a view that streams."""
     table = driver.table
     driver.table = LakeTable(
-        table.path.parents[2], msgspec.structs.replace(table.view, streamed=True, stream=Streaming(only=only))
+        table.path.parents[2], structs.replace(table.view, streamed=True, stream=Streaming(only=only))
     )
     return driver
 
@@ -165,7 +170,7 @@ TestOnlyStreamed.settings = settings(
 )
 
 
-def test_dbt_only_folds_a_view_without_events(tmp_path: Path) -> None:
+def test_dbt_only_folds_a_view_without_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its source is not in the warehouse: neither the contract's check nor a run asks for it."""
     project = Project(tmp_path / "p")
     sql = "select k, seen as event_timestamp, a, x from nowhere.events where {{ skewless.input_window('seen') }}\n"
@@ -179,11 +184,14 @@ def test_dbt_only_folds_a_view_without_events(tmp_path: Path) -> None:
     done = project.run()
     assert done.ok and any("1 rows of the stream became history" in line for line in done.lines), done.lines
     assert [r[2:] for r in current(table)] == [(1, 1.5)] and table.statistics()["pending"] == 0
-    os.environ["SKEWLESS_CLOCK"] = NOW
-    try:
-        assert canary.run(project.config, table.view) == []
-    finally:
-        del os.environ["SKEWLESS_CLOCK"]
+    monkeypatch.setenv("SKEWLESS_CLOCK", NOW)
+    assert canary.run(project.config, table.view) == []
+    selected = (Selected(view=table.view, feature=table.view.features[0], name="a"),)
+    known = LabelFrame("frame", "labels", "", rows=1, min_us=AT - DAY_US - 1, max_us=AT - DAY_US - 1)
+    (history,) = open_histories(project.config, selected, known, "as_of")
+    assert history.rows == 1
+    with pytest.raises(SkewlessError, match="SK705"):       # the stream is not there yet
+        open_histories(project.config, selected, replace(known, max_us=AT), "as_of")
 
 
 LATENESS = {"one": ("1s", 1_000_000), "half": ("1500ms", 1_500_000), "long": ("2m", 120_000_000)}
@@ -221,3 +229,10 @@ def test_the_batch_drops_what_the_stream_drops(tmp_path: Path) -> None:
     for name in LATENESS:
         table = LakeTable(project.config.lake_root, view(name=f"of_{name}", storage=f"of_{name}"))
         assert {row[0] for row in current(table)} == {"last", "same", "early"}
+
+
+def test_nothing_is_to_be_materialized_of_a_view_that_only_streams() -> None:
+    one = ViewStatus(view="x@1", entity="e", state="applied", online=True)
+    whole = Status(project="p", target="dev", now_us=AT, views=(one,), services=(), snapshot="current", online_store="embedded")
+    assert any("materialize" in note for note in notes(whole))
+    assert not notes(structs.replace(whole, views=(structs.replace(one, streams_only=True),)))

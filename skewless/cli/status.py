@@ -81,7 +81,7 @@ def notes(found: Status) -> list[str]:
     states = {v.state for v in found.views}
     if states & {"draft", "changed", "gone"}:
         out.append("The project differs from what is applied: skewless plan")
-    if any(v.state != "draft" and v.complete_through_us is None for v in found.views):
+    if any(v.state != "draft" and v.complete_through_us is None and not v.streams_only for v in found.views):
         out.append("Some history is not there yet: skewless materialize")
     if found.trouble:
         out.append(f"Online store: {found.trouble}")
