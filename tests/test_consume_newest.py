@@ -1,4 +1,4 @@
-"""Of a batch of streamed rows the one that goes online is law 2's: the newest slot's last version, as known since its run began."""
+"""Of a batch of streamed rows, law 2's winner goes online: the newest slot's last version, known since its run began."""
 
 from __future__ import annotations
 
