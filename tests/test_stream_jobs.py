@@ -153,6 +153,10 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     resumed = world.project.upgrade(world.jobs, "rotation@1")
     assert resumed is not None and resumed.resumed == record.savepoint
     assert world.project.upgrade(world.jobs, "rotation@1") is None
+    now = world.records.require("rotation", 1)
+    assert world.records.note(now, script=[s.replace("'5 s'", "'6 s'") for s in now.script])        # a setting has changed since
+    upgraded = world.project.upgrade(world.jobs, "rotation@1")
+    assert upgraded is not None and upgraded.stream.job_id != now.job_id and f"/{now.job_id}/savepoint-" in upgraded.resumed
     assert [world.check(1), world.check(2)] == [len(world.feed.sent)] * 2     # no row twice
     assert world.records.require("rotation", 1).savepoint == ""
 
