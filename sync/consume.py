@@ -38,6 +38,7 @@ ANSWER_SECONDS_MAX = 10.0
 _SETTINGS = {
     "session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000, "fetch.queue.backoff.ms": 20, "fetch.wait.max.ms": 100,
     "queued.max.messages.kbytes": 32 * 1024, "topic.metadata.refresh.interval.ms": 5_000,
+    "reconnect.backoff.max.ms": 2_000,
 }
 _FIXED = {
     "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "earliest",
