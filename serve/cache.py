@@ -33,6 +33,18 @@ class Cache:
             return Found([None if key is None else next(found) for key in keys])
         return await self._mixed(self._spans(plan), keys, read)
 
+    def hits(self, plan: Plan, keys: Sequence[bytes | None]) -> Found | None:
+        """The rows where all of them are kept, else None."""
+        if not all(self._spans(plan)):
+            return None
+        now, entries = asyncio.get_running_loop().time(), self.entries
+        kept = [entries.get(key) for key in keys]       # type: ignore[arg-type]
+        for one in kept:
+            if one is None or one[0] <= now:
+                return None
+        self.counts[L1] += len(kept)
+        return Found([one[1] for one in kept if one is not None], [L1] * len(kept))
+
     def wanted(self, plan: Plan) -> bool:
         """Whether a view of the plan says `cache`."""
         return any(self._spans(plan))

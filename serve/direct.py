@@ -1,7 +1,7 @@
 """Lookups on the short way: from the parsed request to the store and back to the socket, without a task, a future or a scope.
 
-Only what is plain goes it. A request that is refused, has a NULL join key, wants a cache, the offline store or a deprecated view
-is handed to the application (`hot`), which knows all of it: there is one place that decides what such a request gets.
+Only what is plain goes it. A request that is refused, has a NULL join key, wants a row that is not cached, the offline store or a
+deprecated view is handed to the application (`hot`), which knows all of it: one place decides what such a request gets.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from skewless.clock import now_us
 from skewless.errors import SkewlessError
 from skewless.lookup import Lookups
 from skewless.serve import requests
@@ -69,26 +70,40 @@ class Lookup(Waiting):
                 hooks.authorise({"method": "GET" if self.route is VIEW_ROUTE else "POST", "headers": self.headers})
             shape, keys = ASKED[self.route](self, hot.live.current())
             plan = shape.plan
-            if plan.deprecation or not keys or None in keys or not hot.reads_redis_only(plan):
+            if plan.deprecation or not keys or None in keys or hot.is_cold(plan):
                 return False
-            hot.ask(keys, self)         # type: ignore[arg-type,misc]
+            self.shape = shape
+            if hot.is_cached(plan):
+                kept = hooks.reads.hits(plan, keys)     # type: ignore[union-attr]
+                if kept is None:
+                    return False
+            else:
+                kept = None
+                hot.ask(keys, self)     # type: ignore[arg-type,misc]
         except Exception:               # the application meets the same, answers it and tells the log
             return False
-        self.shape = shape
+        if kept is not None:
+            self._give(kept.rows, now_us(), kept.sources)
+            return True
         hot.in_flight += 1
         hot.turn += 1
         self.timed = hooks.timed is not None and hot.turn % SAMPLED == 0
         return True
 
     def come(self, reply: Sequence[bytes | None], at_us: int) -> None:
-        hot, shape = self.hot, self.shape
+        hot = self.hot
         hot.in_flight -= 1
         if self.timed:
             hot.hooks.timed(time.perf_counter() - self.started)     # type: ignore[misc]
+        self._give(reply, at_us, None)
+
+    def _give(self, reply: Sequence[bytes | None], at_us: int, sources: Sequence[str] | None) -> None:
+        """Answers with the rows."""
+        hot, shape = self.hot, self.shape
         try:
             ages: list[int] = []
             one = self.route is not BATCH_ROUTE
-            body = shape.one(reply, at_us, self.entity, None, ages) if one else shape.many(reply, at_us, None, ages)
+            body = shape.one(reply, at_us, self.entity, sources, ages) if one else shape.many(reply, at_us, sources, ages)
         except SkewlessError as error:
             if error.code == "SK454":               # there may be a newer snapshot
                 return self.wire.hand_over(self)

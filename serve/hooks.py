@@ -51,6 +51,9 @@ class Reads(Protocol):
     def wanted(self, plan: Plan) -> bool:
         """Whether it has to be asked for this plan; where not, a lookup may read Redis without it."""
 
+    def hits(self, plan: Plan, keys: Sequence[bytes | None]) -> Found | None:
+        """What it gives without waiting: all rows, else None."""
+
 
 class Misses(Protocol):
     """Called with what was found when a view of the plan wants it (`wanted`): the cold path."""

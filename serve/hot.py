@@ -154,16 +154,17 @@ class Hot:
             asked = [key for key in keys if key is not None]
             rows = iter(await store.read(asked) if asked else [])
             found = Found([None if key is None else next(rows) for key in keys])
-        if hooks.misses is not None and self._wants_misses(plan):
+        if hooks.misses is not None and self.is_cold(plan):
             found = await hooks.misses.fill(plan, entities, keys, found)
         return found
 
-    def reads_redis_only(self, plan: Plan) -> bool:
-        """Whether neither a cache nor the offline store has to do with the plan."""
-        hooks = self.hooks
-        if hooks.reads is not None and hooks.reads.wanted(plan):
-            return False
-        return hooks.misses is None or not self._wants_misses(plan)
+    def is_cached(self, plan: Plan) -> bool:
+        """Whether a cache has to do with the plan."""
+        return self.hooks.reads is not None and self.hooks.reads.wanted(plan)
+
+    def is_cold(self, plan: Plan) -> bool:
+        """Whether the offline store has to do with the plan."""
+        return self.hooks.misses is not None and self._wants_misses(plan)
 
     def _wants_misses(self, plan: Plan) -> bool:
         wanted: bool | None = plan.compiled.get("cold")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import redis
@@ -24,6 +25,7 @@ from skewless.serve.cold import Cold
 from skewless.sync.batch import sync_view
 from tests.history_project import view as history_view
 from tests.test_serve import HOUR_US, NOW_US, Served, encode, refused
+from tests.test_serve_replies import listen
 from tests.test_sync import NOW, ROWS, Shop
 
 CARRIER = JoinKey("carrier", "string")
@@ -130,8 +132,33 @@ def test_entries_are_bounded(served: Served) -> None:
 
 def test_only_lookups_of_kept_views_go_through_the_cache(served: Served) -> None:
     hot, lookups = served.app.state.hot, served.app.state.live.lookups
-    assert not hot.reads_redis_only(lookups.references(("kept", "plain")))
-    assert hot.reads_redis_only(lookups.references(("plain",)))
+    assert hot.is_cached(lookups.references(("kept", "plain"))) and not hot.is_cached(lookups.references(("plain",)))
+
+
+def test_kept_rows_are_answered_on_the_short_way(served: Served) -> None:
+    """Over a connection a first lookup is the application's, the next one asks nobody, and says so."""
+    passed: list[str] = []
+    hot = served.app.state.hot
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope["path"])
+        await hot(scope, receive, send)
+
+    async def run() -> list[tuple[int, list[str], Any]]:
+        server, out = await listen(served.app), []
+        served.app.entry = counting
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+            for features in (["kept"], ["kept"], ["kept", "plain"], ["plain"]):
+                body = {"features": features, "entities": {"carrier": "UA"}}
+                reply = (await client.post("/online-features", json=body)).json()
+                out.append((len(passed), list(reply["features"].values()), reply["metadata"].get("cache")))
+        server.close()
+        return out
+
+    assert served.runner.run(run()) == [
+        (1, [1], {"kept": "redis"}), (1, [1], {"kept": "l1"}), (2, [1, 2], {"kept": "l1", "plain": "redis"}), (2, [2], None),
+    ]
+    served.app.entry = hot
 
 
 def test_a_snapshot_without_caches_takes_the_hook_away(served: Served) -> None:
