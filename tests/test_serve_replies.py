@@ -458,9 +458,17 @@ def test_options_that_do_not_exist(paths: Any, query: str) -> None:
 
 
 def test_queries_are_read_as_the_standard_library_does() -> None:
-    @given(st.lists(st.sampled_from(["&", "=", "a", "b=1", "%41", "+", "%", ";", "#", "%zz"]), max_size=12).map("".join))
+    def pairs(read: Any) -> Any:
+        try:
+            return read()
+        except ValueError:                  # bytes that are not UTF-8
+            return None
+
+    @settings(deadline=None)
+    @given(st.lists(st.sampled_from(["&", "=", "a", "b=1", "%41", "+", "%", ";", "#", "%zz", "%aa"]), max_size=12).map("".join))
     def same_pairs(text: str) -> None:
-        assert query_pairs(text) == parse_qsl(text, keep_blank_values=True)
+        expected = pairs(lambda: parse_qsl(text, keep_blank_values=True, errors="strict"))
+        assert pairs(lambda: query_pairs(text)) == expected
 
     same_pairs()
 
@@ -540,6 +548,7 @@ def test_a_batch_is_its_entities_one_by_one(paths: Any, world: Any) -> None:
 
 
 def test_histograms_take_many_at_once() -> None:
+    @settings(deadline=None)
     @given(st.lists(st.integers(0, 10**14) | st.sampled_from(AGES_US), max_size=40))
     def same_as_one_by_one(values: list[int]) -> None:
         many, each = Spread(AGES_US), Spread(AGES_US)
