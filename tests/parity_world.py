@@ -19,7 +19,7 @@ from confluent_kafka import TopicPartition
 from dbt_project import prepare
 from skewless import messages, rows
 from skewless.cli.stream_project import Project, cluster_of
-from skewless.clock import EPOCH, format_instant
+from skewless.clock import EPOCH, format_instant, now_us
 from skewless.config import Config, read_config
 from skewless.dev.events import Asked, Events, copies
 from skewless.dev.replay import Replay
@@ -190,7 +190,10 @@ class World:
         return out
 
     def online(self, view: str) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-        """Key -> bytes without the batch's stamp: of every entity's newest row in the history, and of the online store."""
+        """Key -> bytes without the batch's stamp: of every entity's newest row in the history, and of the online store.
+
+        An entity whose newest row is older than ttl is compared where the online store still has it.
+        """
         definition, config = self.view(view), self.config()
         newest = self.lake(view).changes(None).rows
         keys = rows.encode_keys(config.namespace, definition, newest).to_pylist()
@@ -198,7 +201,9 @@ class World:
         client = connect(config)
         pattern = f"{config.namespace}:{{*:{definition.name}@{definition.version}"
         found = {key: client.get(key) for key in client.scan_iter(match=pattern, count=10_000)}
-        return unstamped(offline), unstamped(found)
+        oldest = now_us() - (definition.ttl_us or 2**62)
+        wanted = {k: raw for k, raw in offline.items() if k in found or rows.read_header(raw).event_timestamp_us >= oldest}
+        return unstamped(wanted), unstamped(found)
 
 
 def unstamped(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
