@@ -154,9 +154,10 @@ def test_valkey_is_killed_and_comes_back_with_its_log(topic: MakeTopic, servers:
     t, events = topic(), Events(11)
     with t.running() as consumer, producing(t, events):
         for _ in range(10 if SOAK else 2):
-            seen = eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline)
+            eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline)
             os.kill(t.client.info("server")["process_id"], signal.SIGKILL)
             restarted(servers, "valkey")
+            seen = consumer.streams[t.name].counts.offline
             eventually(lambda seen=seen: consumer.streams[t.name].counts.offline > seen + 200)
     t.once()
     t.check()
@@ -166,9 +167,10 @@ def test_the_broker_is_killed_and_comes_back(topic: MakeTopic, servers: Stack) -
     t, events = topic(), Events(12)
     with t.running() as consumer, producing(t, events):
         for _ in range(5 if SOAK else 1):
-            seen = eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline)
+            eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline)
             os.kill(broker(servers), signal.SIGKILL)
             restarted(servers, "kafka")
+            seen = consumer.streams[t.name].counts.offline
             eventually(lambda seen=seen: consumer.streams[t.name].counts.offline > seen + 200)
     t.once()
     t.check()
