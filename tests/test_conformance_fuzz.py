@@ -86,7 +86,7 @@ def test_a_failing_view_is_made_small_and_saved(engines: Mapping[str, Engine], t
             if wrong:
                 break
         failure = Failure(MUTANT_SEED, view, *wrong[0])
-        (path, small), = save_failures(engines, [failure], tmp_path)
+        (path, small), = save_failures(engines, [failure], tmp_path, seconds=3600)
         assert len(small.sql) < len(view.sql) / 2
         assert sum(len(t.rows) for t in small.data.tables.values()) <= 4, "an event and two versions"
         assert list(differences(run_ways(engines, small.data, [texts(_analysed(small))], ("duckdb", "postgres"))[0]))
