@@ -25,7 +25,7 @@ from tests.test_serve_replies import listen
 from tests.test_serve_store import Node
 
 ENTITIES, CLIENTS = 300, 40
-LOOKUPS, HARMS = (1_000_000, 2_000) if SOAK else (6_000, 25)
+LOOKUPS, HARMS = (1_000_000, 500) if SOAK else (6_000, 25)
 VIEWS = tuple(
     View(name=name, entity="n", join_keys=(JoinKey("n", "int64"),), features=(Feature(name=f"{name}_tag", type="string"),))
     for name in ("a", "b")
@@ -35,12 +35,14 @@ VIEWS = tuple(
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     one = Node(tmp_path / "node", "--appendonly", "yes")
-    client = one.client()
-    snapshot.publish(client, "shop.dev", Registry(project="shop", target="dev", views=VIEWS))
-    for view in VIEWS:
-        client.mset({rows.row_key("shop.dev", view, [n]): encoded(view, n) for n in range(ENTITIES)})
-    yield one
-    one.kill()
+    try:
+        client = one.client()
+        snapshot.publish(client, "shop.dev", Registry(project="shop", target="dev", views=VIEWS))
+        for view in VIEWS:
+            client.mset({rows.row_key("shop.dev", view, [n]): encoded(view, n) for n in range(ENTITIES)})
+        yield one
+    finally:
+        one.kill()
 
 
 def encoded(view: View, n: int) -> bytes:
