@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skewless.errors import SkewlessError
-from skewless.registry.model import Registry, View
+from skewless.registry.model import Registry, Streaming, View
 from skewless.registry.plan import Plan, diff
 from skewless.registry.plan_text import as_data, render
 from tests.registries import CARRIER, DAY, ROUTE, changed, feature, registries, registry, service, view
@@ -28,6 +28,8 @@ def with_view(new: View, *, base: Registry = BASE) -> Registry:
 
 CASES: dict[str, tuple[Registry, Registry]] = {
     "first": (EMPTY, BASE),
+    "first that stream": (EMPTY, registry(
+        changed(DELAYS, stream=Streaming()), changed(ROUTES, stream=Streaming(only=True)))),
     "nothing": (BASE, BASE),
     "additive": (BASE, with_view(changed(DELAYS, features=(*DELAYS.features, feature("late_24h")), definition_hash="d1"))),
     "settings": (BASE, with_view(changed(DELAYS, ttl_us=30 * DAY, codec="msgpack", begin_us=DELAYS.begin_us - 365 * DAY,

@@ -132,13 +132,15 @@ def _looks_renamed(view: View, gone: list[View]) -> list[str]:
 
 def _added(view: View, old: View | None) -> Change:
     count = len(view.features)
-    headline = f"entity {view.entity}   {count} feature{'s' * (count != 1)}   batch"
+    how = "batch" if view.stream is None else "stream only" if view.stream.only else "batch and stream"
+    headline = f"entity {view.entity}   {count} feature{'s' * (count != 1)}   {how}"
     if old:
         return Change(
             kind="added", what="view", name=view.ref, headline=f"{headline}   renamed from {old.ref}",
             follows=("push",) if view.online else (),
         )
-    return Change(kind="added", what="view", name=view.ref, headline=headline, follows=("backfill",))
+    computed = view.stream is None or not view.stream.only
+    return Change(kind="added", what="view", name=view.ref, headline=headline, follows=("backfill",) if computed else ())
 
 
 def _vanished(view: View, new: View | None) -> Change:
