@@ -23,12 +23,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from skewless import messages
 from skewless.cli.stream_project import Project, cluster_of, kafka_of
 from skewless.config import Config
+from skewless.dev.flink import OPENS
 from skewless.dev.process import Server, answers, free_ports
 from skewless.dev.stack import START_SECONDS_MAX, Stack
 from skewless.errors import SkewlessError
 from skewless.registry.stream_jobs import StreamRecords
 from skewless.stream import checkpoints
 from skewless.stream.checkpoints import local
+from skewless.stream.environment import locate
 from skewless.stream.jobmanager import ALIVE
 from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
@@ -419,3 +421,26 @@ def test_a_supervisor_runs_until_it_is_told_to_end_and_the_jobs_go_on(world: Wor
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS_MAX) == 0 and "the jobs go on" in process.stderr.read()
     assert after.job_id != started.stream.job_id and world.state() == "RUNNING"
+
+
+def test_the_script_runs_as_it_is_in_sql_client(world: World, tmp_path: Path) -> None:
+    view, kafka = world.project.view("rotation@1"), kafka_of(world.config)
+    Topics(kafka).prepare(view, world.config.namespace)
+    script = world.project.script(view, kafka)
+    (tmp_path / "job.sql").write_text(script.text())
+    flink = locate()
+    opt = Path(flink.flink_home) / "opt"
+    path = ":".join([flink.class_path(), *map(str, (*opt.glob("flink-sql-client-*.jar"), *opt.glob("flink-python-*.jar")))])
+    done = subprocess.run(
+        [flink.java, *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENS), "-cp", path,
+         "org.apache.flink.table.client.SqlClient", "-f", "job.sql"],
+        cwd=tmp_path, env={**os.environ, "FLINK_CONF_DIR": str(world.stack.folder / "flink" / "conf")},
+        capture_output=True, text=True,
+    )
+    assert done.returncode == 0 and "[ERROR]" not in done.stdout, done.stdout + done.stderr
+    (job,) = [id_ for id_, name, _ in world.jobs.cluster.manager.jobs() if name == script.name]
+    try:
+        world.feed.send(20)
+        assert world.check(1) >= 20
+    finally:
+        world.jobs.cluster.manager.cancel(job)

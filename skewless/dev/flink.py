@@ -11,7 +11,7 @@ from skewless.dev.process import Server, free_ports
 from skewless.stream.environment import Environment
 
 SLOTS = 8
-_OPENS = (
+OPENS = (
     "java.lang", "java.lang.invoke", "java.net", "java.io", "java.nio", "java.text", "java.time", "java.util",
     "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks", "sun.nio.ch", "sun.net.util",
 )
@@ -36,7 +36,7 @@ def servers(folder: Path, environment: Environment, ports: list[int] | None = No
     java = [
         environment.java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8",
         f"-Dlog4j.configurationFile=file:{conf / 'log4j.properties'}", "-XX:+ExitOnOutOfMemoryError",
-        *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS),
+        *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENS),
     ]
     lib = environment.class_path(with_jars=False).split(":")
     connectors = [path for path in environment.jars if "sql-gateway" not in path]
