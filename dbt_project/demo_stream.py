@@ -25,17 +25,17 @@ from demo import HERE, SKEWLESS, Demo, ask
 
 VIEWS = ("carrier_delays", "plane_rotation", "airport_departures_1h")
 DAY = datetime(2013, 7, 10)
-BEHIND, CATCH_UP_S, LOOK_S, STOP_S_MAX = timedelta(hours=12), 60, 4.0, 30
+BEHIND, LOOK_S, STOP_S_MAX = timedelta(hours=12), 4.0, 30
 LOOKUPS = {"EWR": {"origin": "EWR"}, "JFK": {"origin": "JFK"}, "UA": {"carrier": "UA"}, "B6": {"carrier": "B6"}}
 SHOWN = {"origin": "airport_departures_1h@1", "carrier": "carrier_delays@1"}
 
 
 class StreamDemo(Demo):
-    """One run; `live` seconds of it after the events have caught up with the clock."""
+    """One run: half a day of events in `catch_up` seconds, then `live` seconds as they happen."""
 
-    def __init__(self, project: Path, live: float) -> None:
+    def __init__(self, project: Path, catch_up: float, live: float) -> None:
         super().__init__(project, project)
-        self.live = live
+        self.catch_up, self.live = catch_up, live
         self.registry = project / ".skewless" / "demo-stream.db"
         del self.env["SKEWLESS_CLOCK"]
         self.env |= {"SKEWLESS_TARGET": "stream", "SKEWLESS_REGISTRY": f"sqlite:///{self.registry}"}
@@ -68,13 +68,13 @@ class StreamDemo(Demo):
             self.skewless("stream", "submit", *VIEWS)
         with self.background("consume", "stream", "consume", "--flush-seconds", "5"), self.server() as url:
             since = datetime.combine(DAY, datetime.now(UTC).time()) - BEHIND
-            until = since + BEHIND + timedelta(seconds=CATCH_UP_S * 4 + self.live)
+            until = since + BEHIND + timedelta(seconds=self.catch_up * 4 + self.live)
             replay = [
                 "dev", "replay", "--from", since.isoformat(timespec="seconds"), "--to", until.isoformat(timespec="seconds"),
-                "--shift-to-now", "--speed", f"{BEHIND.total_seconds() / CATCH_UP_S:g}",
+                "--shift-to-now", "--speed", f"{BEHIND.total_seconds() / self.catch_up:g}",
             ]
             with self.background("replay", *replay) as publishing:
-                with self.step(f"half a day in {CATCH_UP_S} s, then as it happens: what the lookups say"):
+                with self.step(f"half a day in {self.catch_up:g} s, then as it happens: what the lookups say"):
                     self.show(url, publishing)
                 with self.step("status of the streams"):
                     self.skewless("stream", "status")
@@ -82,7 +82,7 @@ class StreamDemo(Demo):
     def show(self, url: str, publishing: subprocess.Popen[bytes]) -> None:
         """A line every few seconds, until the events have caught up and `live` seconds more."""
         print(f"   {'':<10}" + "  ".join(f"{name:<38}" for name in LOOKUPS))
-        deadline = time.monotonic() + CATCH_UP_S * 3 + self.live        # at night no flight comes for hours
+        deadline = time.monotonic() + self.catch_up * 3 + self.live        # at night no flight comes for hours
         left = None
         while time.monotonic() < (left or deadline) and publishing.poll() is None:
             found = {name: looked_up(url, entity) for name, entity in LOOKUPS.items()}
@@ -139,9 +139,10 @@ def looked_up(url: str, entity: dict[str, str]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The example as a stream.")
     parser.add_argument("--project-dir", type=Path, default=HERE, help="the dbt project's folder")
+    parser.add_argument("--catch-up", type=float, default=60.0, help="seconds in which half a day is published")
     parser.add_argument("--live", type=float, default=20.0, help="seconds to go on after the events have caught up")
     options = parser.parse_args()
-    StreamDemo(options.project_dir.resolve(), options.live).run()
+    StreamDemo(options.project_dir.resolve(), options.catch_up, options.live).run()
 
 
 if __name__ == "__main__":
