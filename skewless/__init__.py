@@ -1,6 +1,6 @@
 """skewless: one SQL definition, the same bytes in training and in serving.
 
-The offline entry point `FeatureStore` and those over HTTP, `Client` and `AsyncClient`, load on first use, so `import skewless` stays light.
+`FeatureStore` (offline) and, over HTTP, `Client` and `AsyncClient` load on first use, so `import skewless` stays light.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class StreamedOnline:
 
 def newest(namespace: str, view: View, batch: Rows, stamp_us: int) -> tuple[pa.Array, pa.Array]:
     """Key and row of each entity, no key twice: the greatest (event_timestamp, ingested_at), and of a run of equal values in
-    that slot the earliest ingested_at, as law 2 has it."""
+    that slot the earliest ingested_at, as law 2 has it. Of rows that came in one instant the last one counts."""
     names = rows.encode_keys(namespace, view, batch.table)
     codes = np.asarray(names.dictionary_encode().indices)
     event, ingested = batch.instants(EVENT_TIMESTAMP), batch.instants(INGESTED_AT)
@@ -103,6 +103,8 @@ def newest(namespace: str, view: View, batch: Rows, stamp_us: int) -> tuple[pa.A
     np.maximum.at(latest, codes, event)
     slot = np.flatnonzero(event == latest[codes])               # the rows of each entity's newest slot
     slot = slot[np.lexsort((ingested[slot], codes[slot]))]
+    again = (np.diff(codes[slot]) == 0) & (np.diff(ingested[slot]) == 0)
+    slot = slot[~np.append(again, False)]                       # of one instant the last message is the row
     values = rows.encode_rows(view, batch.table.take(pa.array(slot)), stamp_us)
     chosen = np.arange(len(slot))
     if len(slot) > len(latest):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skewless import rows
@@ -21,6 +21,7 @@ ROW = st.tuples(
 
 
 @settings(max_examples=5000 if SOAK else 300)
+@example([("a", 2, None, 0.5, 1), ("a", 2, 0, None, 2), ("a", 2, None, 0.5, 2)])
 @given(st.lists(ROW, min_size=1, max_size=25))
 def test_the_winner_of_each_entity(given_rows: list[tuple[str, int, int | None, float | None, int]]) -> None:
     view = streamed()

@@ -68,7 +68,7 @@ select (select count(*) from main.events__versions) v, (select sum(rows_in) from
     assert current(project.table(name="second", storage="second")) == second
 
 
-def test_empty_and_sample_write_nothing_a_renamed_model_keeps_its_history_and_full_refresh_starts_a_draft_over(project: Project) -> None:
+def test_empty_and_sample_write_nothing_a_renamed_model_keeps_its_history_full_refresh_starts_over(project: Project) -> None:
     for flags in (["--empty"], ["--sample", "3 days"]):
         run = project.run(*flags)
         assert run.ok and not project.table().exists(), "\n".join(run.lines)

@@ -8,7 +8,7 @@
   {%- set told = skewless.lake('describe', {'model': model}) -%}
   {%- if not told.view.only -%}{{ get_assert_columns_equivalent(compiled_code) }}{%- endif -%}
 
-  {%- if flags.EMPTY or flags.SAMPLE -%}
+  {%- if flags.EMPTY or invocation_args_dict.get('sample') -%}
     {% do log('skewless: ' ~ model.name ~ ': the contract holds; --empty and --sample write nothing', info=true) %}
     {% call noop_statement('main', 'CHECKED') %}{{ compiled_code }}{% endcall %}
     {{ return({'relations': []}) }}
