@@ -112,6 +112,13 @@ def test_a_column_that_is_rewritten_keeps_its_name() -> None:
 
 
 @pytest.mark.parametrize(("expression", "found"), [
+    ("sqrt(abs(d))", []), ("sqrt(-abs(d))", ["arith.sqrt_negative"]), ("sqrt(-cast(1.5 as double))", ["arith.sqrt_negative"]),
+])
+def test_the_range_of_a_double_turns_with_its_sign(expression: str, found: list[str]) -> None:
+    assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
+
+
+@pytest.mark.parametrize(("expression", "found"), [
     ("i // nullif(small - 5, 0)", ["arith.overflow_int"]), ("k // nullif(i, 0)", ["arith.divide_least"]), ("k // 60", []),
     ("i % nullif(small - 5, 0)", ["arith.overflow_int"]), ("k // nullif(small, 0)", []), ("small // nullif(i, 0)", []),
 ])

@@ -84,11 +84,10 @@ def negative(t: Typer, node: exp.Expr) -> Value:
     if not _numbers(t, node, inner):
         return UNKNOWN_VALUE
     bounds = inner.bounds()
-    return (
-        _exact(t, node, inner.type, (-bounds[1], -bounds[0]), inner.nullable, "arith.abs_min")
-        if bounds
-        else replace(inner, constant=None)
-    )
+    if bounds:
+        return _exact(t, node, inner.type, (-bounds[1], -bounds[0]), inner.nullable, "arith.abs_min")
+    lo, hi = (None if end is None else -end for end in (inner.hi, inner.lo))
+    return replace(inner, lo=lo, hi=hi, constant=None)
 
 
 @handles(exp.Abs)
