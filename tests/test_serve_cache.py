@@ -24,8 +24,8 @@ from skewless.serve.cache import Cache
 from skewless.serve.cold import Cold
 from skewless.sync.batch import sync_view
 from tests.history_project import view as history_view
+from tests.serve_socket import listen
 from tests.test_serve import HOUR_US, NOW_US, Served, encode, refused
-from tests.test_serve_replies import listen
 from tests.test_sync import NOW, ROWS, Shop
 
 CARRIER = JoinKey("carrier", "string")

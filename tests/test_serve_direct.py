@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import redis.asyncio
 import uvloop
 
 from skewless import rows
@@ -20,8 +17,8 @@ from skewless.config import Config
 from skewless.registry import snapshot
 from skewless.registry.model import Feature, JoinKey, Registry, View
 from skewless.serve import create_app
+from tests.serve_socket import listen
 from tests.test_serve import SOAK
-from tests.test_serve_replies import listen
 from tests.test_serve_store import Node
 
 ENTITIES, CLIENTS = 300, 40
@@ -89,27 +86,13 @@ def test_answers_on_the_short_way_are_never_mixed(node: Node) -> None:
                 seen["right" if head.startswith(b"HTTP/1.1 200") and is_right(asked, kind, body) else "wrong"] += len(asked)
         writer.close()
 
-    async def harm(ended: asyncio.Event) -> None:
-        dice, killer = random.Random(3), redis.asyncio.Redis(port=node.port)
-        while not ended.is_set():
-            await asyncio.sleep(dice.uniform(0.01, 0.15))
-            seen["harmed"] += 1
-            if dice.random() < 0.6:
-                with suppress(redis.RedisError):
-                    await killer.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            else:       # longer than the deadline: late replies arrive at nobody
-                node.process.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(0.15)
-                node.process.send_signal(signal.SIGCONT)
-        await killer.aclose()
-
     async def run() -> None:
         app = create_app(Config(project="shop", target="dev", online_store=node.url))
         async with app.router.lifespan_context(app):
             app.state.live.store.deadline_s = 0.1
             server = await listen(app)
             ended = asyncio.Event()
-            harming = asyncio.create_task(harm(ended))
+            harming = asyncio.create_task(node.harm(ended, seen))
             port = server.sockets[0].getsockname()[1]
             await asyncio.gather(*(lookups(port, random.Random(n)) for n in range(CLIENTS)))
             ended.set()

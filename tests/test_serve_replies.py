@@ -19,10 +19,8 @@ import orjson
 import pyarrow as pa
 import pytest
 import redis.asyncio
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
 from skewless import rows
 from skewless.clock import format_instant
@@ -33,23 +31,14 @@ from skewless.registry import snapshot
 from skewless.registry.model import Feature, FeatureRef, JoinKey, Registry, View, select
 from skewless.rows.values import json_encoder
 from skewless.serve import create_app
-from skewless.serve.protocol import Protocol
 from skewless.serve.requests import query_pairs
 from skewless.serve.tally import AGES_US, Spread
 from skewless.serve.topology import RedisPyStore
+from tests.serve_socket import listen
 from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, valkey, view, worlds
 
 __all__ = ["valkey"]
 WEEK_US = 7 * 24 * HOUR_US
-
-
-async def listen(app: Any) -> asyncio.Server:
-    """The application behind the server's own protocol, on a free port."""
-    config = uvicorn.Config(app, http=Protocol, ws="none", lifespan="off", log_level="warning")
-    config.load()
-    state = ServerState()
-    state.default_headers = [(b"date", b"Wed, 01 Jan 2014 12:00:00 GMT")]
-    return await asyncio.get_running_loop().create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,21 @@ class Node:
         self.process.kill()
         self.process.wait()
 
+    async def harm(self, ended: asyncio.Event, seen: dict[str, int]) -> None:
+        """Cuts its connections and stops it for a while, again and again; counts that as `harmed`."""
+        dice, killer = random.Random(3), redis.asyncio.Redis(port=self.port)
+        while not ended.is_set():       # redis-py may lose a cancellation
+            await asyncio.sleep(dice.uniform(0.01, 0.15))
+            seen["harmed"] += 1
+            if dice.random() < 0.6:
+                with suppress(redis.RedisError):
+                    await killer.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            else:   # longer than the deadline: late replies arrive at nobody
+                self.process.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(0.15)
+                self.process.send_signal(signal.SIGCONT)
+        await killer.aclose()
+
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
@@ -161,28 +176,12 @@ def test_answers_are_never_mixed(node: Node, open_store: Any) -> None:
             good = len(rows) == len(asked) and all(r and r.rstrip(b"=") == k for r, k in zip(rows, asked, strict=False))
             seen["right" if good else "crossed"] += len(asked)
 
-    async def harm(ended: asyncio.Event) -> None:
-        dice = random.Random(3)
-        killer = redis.asyncio.Redis(port=node.port)
-        while not ended.is_set():       # redis-py may lose a cancellation
-            await asyncio.sleep(dice.uniform(0.01, 0.15))
-            what = dice.random()
-            seen["harmed"] += 1
-            if what < 0.6:
-                with suppress(redis.RedisError):
-                    await killer.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            else:   # longer than the deadline: late replies arrive at nobody
-                node.process.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(0.15)
-                node.process.send_signal(signal.SIGCONT)
-        await killer.aclose()
-
     async def run() -> None:
         store = open_store(node.url)
         store.deadline_s = 0.1
         async with opened(store):
             ended = asyncio.Event()
-            harming = asyncio.create_task(harm(ended))
+            harming = asyncio.create_task(node.harm(ended, seen))
             await asyncio.gather(*(lookups(store, random.Random(n)) for n in range(40)))
             ended.set()
             await harming

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skewless.cli.output import AsJson, ProjectDir, Target, say
+from skewless.cli.output import AsJson, Brokers, ProjectDir, Target, say
 from skewless.config import Config, read_config
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def consume(
     member: Annotated[
         str, typer.Option("--member", metavar="NAME", help="Its name in the group: started again under it, it goes on at once.")
     ] = "",
-    kafka: Annotated[
-        str, typer.Option("--kafka", metavar="HOST:PORT", help="The brokers; default: those of skewless.yml, else of `dev up`.")
-    ] = "",
+    kafka: Brokers = "",
     as_json: AsJson = False,
     project_dir: ProjectDir = "",
     target: Target = "",

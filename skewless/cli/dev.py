@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
+from skewless.cli.output import AsJson, Brokers, ProjectDir, Target, print_json, say
 from skewless.config import read_config
 from skewless.errors import EXIT_FOUND
 
@@ -82,7 +82,7 @@ def replay(
     partitions: Annotated[int, typer.Option("--partitions", min=1, help="Of topics that are made.")] = 2,
     recreate: Annotated[bool, typer.Option("--recreate", help="Delete the topics first.")] = False,
     create: Annotated[bool, typer.Option("--create", help="Only make the topics, and send nothing.")] = False,
-    kafka: Annotated[str, typer.Option("--kafka", metavar="HOST:PORT", help="Brokers; default: skewless.yml, else dev up.")] = "",
+    kafka: Brokers = "",
     as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
 ) -> None:
     """Publish the events that the warehouse has as if they happened again: the sources that are streams, to their topics.

@@ -14,6 +14,9 @@ from skewless.errors import Findings, SkewlessError
 
 ProjectDir = Annotated[str, typer.Option("--project-dir", help="Folder of skewless.yml; default: here or above.")]
 Target = Annotated[str, typer.Option("--target", help="dbt target; default: the one of skewless.yml.")]
+Brokers = Annotated[
+    str, typer.Option("--kafka", metavar="HOST:PORT", help="The brokers; default: those of skewless.yml, else of `dev up`.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 

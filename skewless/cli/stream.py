@@ -9,7 +9,7 @@ import typer
 
 from skewless.cli import stream_jobs
 from skewless.cli.consume import consume
-from skewless.cli.output import AsJson, ProjectDir, Target, print_json, say
+from skewless.cli.output import AsJson, Brokers, ProjectDir, Target, print_json, say
 from skewless.config import read_config
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -49,9 +49,7 @@ def install(
 @app.command()
 def emit(
     view: Annotated[str, typer.Argument(metavar="VIEW", help="View, for example carrier_delays or carrier_delays@2.")],
-    kafka: Annotated[
-        str, typer.Option("--kafka", metavar="HOST:PORT", help="The brokers; default: those of skewless.yml, else of `dev up`.")
-    ] = "",
+    kafka: Brokers = "",
     as_json: AsJson = False,
     project_dir: ProjectDir = "",
     target: Target = "",

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.clock import format_instant
-from skewless.dev.events import Events, Record
+from skewless.dev.events import DAY_MS, Events, Record
 from skewless.errors import SkewlessError
 
 ANSWER_SECONDS_MAX = 15.0
 DELIVER_SECONDS_MAX = 120.0
-DAY_MS = 86_400_000
 _SLICE_SECONDS = 0.1
 _RECORDS_PER_POLL = 500
 _TYPE = "message.timestamp.type"
