@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # as many tests at once; 0 is one after the other
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --no-loadscope-reorder --durations 30 --durations-min 5
 
 .PHONY: help demo demo-stream serve test check soak bench clean
 
@@ -39,7 +39,7 @@ check: $(READY)  ## style, types, layers, generated docs
 	@$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_docs.py
 
 soak: $(READY)  ## the same properties for longer
-	@SKEWLESS_SOAK=1 $(PYTEST) --durations=20
+	@SKEWLESS_SOAK=1 $(PYTEST) --timeout 0 --override-ini faulthandler_timeout=0
 
 bench: $(READY)  ## measure; tables and plots under bench/out
 	@$(BIN)/python -m bench

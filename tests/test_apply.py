@@ -154,7 +154,7 @@ def test_several_applies_at_once_end_in_one_event(project: Project) -> None:
         process.start()
     found = sorted(answers.get(timeout=300) for _ in processes)
     for process in processes:
-        process.join()
+        process.join(120)
     assert found.count("done") == 1 and set(found) <= {"done", "again", "SK253"}, found
     store = Store(config)
     assert [e["subject"] for e in store.events()] == [plan.id]

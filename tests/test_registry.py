@@ -97,7 +97,7 @@ def test_of_several_applies_at_once_one_wins(config: Config) -> None:
         process.start()
     answers = sorted(results.get(timeout=60) for _ in processes)
     for process in processes:
-        process.join()
+        process.join(120)
     assert answers[1:] == ["SK253"] * 3, answers
     assert Store(config).applied().views[0].feature_names == (f"n{answers[0]}",)
     assert len(Store(config).events()) == 1

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,14 @@ def test_flink_of_our_own_stops_with_a_savepoint_and_a_cluster_goes_on(world: Wo
     world.check(1)
 
 
+def _submit(config: Config, manifest: dict[str, Any], ready: Event) -> None:
+    project = Project(config)
+    project.__dict__["manifest"] = manifest
+    jobs = project.jobs(cluster_of(config))
+    ready.set()
+    project.submit(jobs, "rotation@1")
+
+
 @pytest.mark.parametrize("moment", range(ROUNDS))
 def test_a_submission_that_is_killed_leaves_one_job(world: World, moment: int) -> None:
     manager = world.jobs.cluster.manager
@@ -391,14 +400,17 @@ def test_a_submission_that_is_killed_leaves_one_job(world: World, moment: int) -
         prefix = f"{world.config.namespace}.rotation@1 "
         return [i for i, name, state in manager.jobs() if name.startswith(prefix) and state in ALIVE]
 
-    child = multiprocessing.get_context("fork").Process(target=world.project.submit, args=(jobs, "rotation@1"))
+    spawn = multiprocessing.get_context("spawn")
+    ready = spawn.Event()
+    child = spawn.Process(target=_submit, args=(world.config, world.project.manifest, ready))
     child.start()
+    assert ready.wait(SECONDS_MAX)
     if moment % 2 == 0:
         eventually(ours)                # submitted, and not yet written down, or just so
     else:
         time.sleep(0.4 * moment)        # somewhere on the way
     os.kill(child.pid or 0, signal.SIGKILL)
-    child.join()
+    child.join(SECONDS_MAX)
     try:
         world.project.submit(jobs, "rotation@1")
     except SkewlessError as error:

@@ -84,9 +84,10 @@ def _die(config: Config) -> None:
 
 def test_the_claim_of_a_process_that_was_killed_ends_with_it(config: Config) -> None:
     submitted(config)
-    process = multiprocessing.get_context("fork").Process(target=_die, args=(config,))
+    process = multiprocessing.get_context("spawn").Process(target=_die, args=(config,))
     process.start()
-    process.join()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     assert StreamRecords(config).require("rotation", 1).claimed_at_us is not None
     assert submitted(config).job_id == "j"
 
@@ -104,7 +105,7 @@ def _count(config: Config, rounds: int) -> None:
 
 def test_processes_that_start_the_same_stream_take_turns(config: Config) -> None:
     rounds = 50 if os.environ.get("SKEWLESS_SOAK") else 5
-    processes = [multiprocessing.get_context("fork").Process(target=_count, args=(config, rounds)) for _ in range(3)]
+    processes = [multiprocessing.get_context("spawn").Process(target=_count, args=(config, rounds)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
