@@ -19,11 +19,13 @@ Texts = list[bytes]
 Details = dict[str, str]
 Raws = Sequence[bytes | None]
 Column = tuple[Texts, Texts, Texts, Texts]          # values, statuses, freshness and event time of each row
-UNSIGNED = bytes(set(range(256)) - set(b',"nul[]\\\n'))
+UNSIGNED = bytes(set(range(256)) - set(b',"n[]\\\n'))
 start_of = struct.Struct(">10sq16xB").unpack_from   # what says how a row is read, its event time, and its body's first byte
 ROW_BYTES_MIN = 36                                  # a header and an array
 BODY_AT, BRACKET, BRACKET_END = 34, 91, 93
 KEPT_MAX = 65_536
+MILLIS = [b".%03d" % n for n in range(1000)]
+MICROS = [b'Z"', *(b'%03dZ"' % n for n in range(1, 1000))]
 
 
 class RowError(Exception):
@@ -104,7 +106,7 @@ class ViewPart:
     def _uniform(self, raws: Raws, now_us: int, ages: list[int]) -> Column | None:
         """`column` where all rows are plain and say so at a glance, else None. Steps over the whole column, not over its rows."""
         try:
-            starts, events, firsts = zip(*[start_of(raw) for raw in raws], strict=True)     # type: ignore[arg-type]
+            starts, events, firsts = zip(*map(start_of, raws), strict=True)     # type: ignore[arg-type]
         except (TypeError, struct.error):           # no row, or a tombstone
             return None
         oldest_us = now_us - min(events)
@@ -121,31 +123,37 @@ class ViewPart:
                 return None
         else:
             return None
-        whole = b"\n".join(inners)
-        signatures = whole.translate(None, UNSIGNED).split(b"\n")
-        if b"\\" in whole or len(signatures) != n:
-            return None
-        known = self._signatures
-        words = [known.get(signature) or self._learn(signature, inner)
-                 for signature, inner in zip(signatures, inners, strict=True)]
-        if b"" in words:
+        words = self._words_of_all(inners)
+        if words is None:
             return None
         mine = [now_us - event_us for event_us in events]
         ages += mine
         fresh = orjson.dumps([age_us // 1000 for age_us in mine])[1:-1].split(b",")     # a fifth of formatting one by one
         values = [self.named_values(inner.split(b",")) for inner in inners] if self.named else inners
-        return values, words, fresh, [instant_text(event_us) for event_us in events]
+        return values, words, fresh, instant_texts(events)
+
+    def _words_of_all(self, inners: Texts) -> Texts | None:
+        """`_words` of many rows, by their signatures; None where a row has no such words or a backslash.
+
+        A signature is a row without backslashes, less everything but commas, quotes, brackets and `n`. It says where the values
+        are that are `null`: numbers, true and false leave nothing, and quotes still enclose texts. Rows have few signatures.
+        """
+        whole = b"\n".join(inners)
+        signatures = whole.translate(None, UNSIGNED).split(b"\n")
+        if b"\\" in whole or len(signatures) != len(inners):
+            return None
+        words = list(map(self._signatures.get, signatures))
+        if None in words:
+            words = [self._learn(signature, inner) for signature, inner in zip(signatures, inners, strict=True)]
+        return None if b"" in words else words      # type: ignore[return-value]
 
     def _learn(self, signature: bytes, inner: bytes) -> bytes:
-        """The statuses of a row, kept for all rows of its signature.
-
-        A signature is a row without backslashes, less everything but commas, quotes, brackets and the letters of `null`. It says
-        where the values are that are `null`: numbers leave nothing, true and false one letter, and quotes still enclose texts.
-        """
-        words = self._words(inner)
-        if len(self._signatures) >= PATTERNS_MAX:
-            self._signatures.clear()
-        self._signatures[signature] = words
+        """The statuses of a row, kept for all rows of its signature."""
+        words = self._signatures.get(signature)
+        if words is None:
+            if len(self._signatures) >= PATTERNS_MAX:
+                self._signatures.clear()
+            words = self._signatures[signature] = self._words(inner)
         return words
 
     def _words(self, inner: bytes) -> bytes:
@@ -265,12 +273,20 @@ def template(names: Sequence[str]) -> Texts:
 
 
 def instant_text(at_us: int) -> bytes:
-    """An instant as a JSON string."""
+    """An instant as a JSON string: whole seconds, else milliseconds, else microseconds."""
     seconds, us = divmod(at_us, 1_000_000)
     head = _seconds.get(seconds) or _second(seconds)
-    if us % 1000:
-        return b"%b.%06dZ\"" % (head, us)
-    return b"%b.%03dZ\"" % (head, us // 1000) if us else head + b'Z"'
+    return head + MILLIS[us // 1000] + MICROS[us % 1000] if us else head + MICROS[0]
+
+
+def instant_texts(many_us: Sequence[int]) -> Texts:
+    """`instant_text` of each, in a third of the time."""
+    known = _seconds.get
+    return [
+        (known(at_us // 1_000_000) or _second(at_us // 1_000_000)) + MILLIS[at_us // 1000 % 1000] + MICROS[at_us % 1000]
+        if at_us % 1_000_000 else (known(at_us // 1_000_000) or _second(at_us // 1_000_000)) + MICROS[0]
+        for at_us in many_us
+    ]
 
 
 _seconds: dict[int, bytes] = {}
