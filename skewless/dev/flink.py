@@ -34,10 +34,11 @@ def servers(folder: Path, environment: Environment, ports: list[int] | None = No
     (conf / "config.yaml").write_text(_config(folder, rest, rpc))
     (conf / "log4j.properties").write_text(_LOG4J)
     java = [
-        environment.java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8",
+        environment.java, "-XX:+UseSerialGC", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8",
         f"-Dlog4j.configurationFile=file:{conf / 'log4j.properties'}", "-XX:+ExitOnOutOfMemoryError",
         *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENS),
     ]
+    brief = [*java, "-XX:TieredStopAtLevel=1"]      # ready sooner; the worker's events take a third less CPU with both compilers
     lib = environment.class_path(with_jars=False).split(":")
     connectors = [path for path in environment.jars if "sql-gateway" not in path]
     opt = sorted(str(path) for path in (Path(environment.flink_home) / "opt").glob("flink-python-*.jar"))
@@ -46,7 +47,7 @@ def servers(folder: Path, environment: Environment, ports: list[int] | None = No
     runtime = "org.apache.flink.runtime"
     env = {"FLINK_CONF_DIR": str(conf)}
     manager = Server(
-        "jobmanager", folder, [*java, "-Xmx256m", "-XX:MaxMetaspaceSize=192m", "-cp", path,
+        "jobmanager", folder, [*brief, "-Xmx256m", "-XX:MaxMetaspaceSize=192m", "-cp", path,
                                f"{runtime}.entrypoint.StandaloneSessionClusterEntrypoint", "-c", str(conf)],
         lambda: _get(rest, "/overview") is not None, env,
     )
@@ -56,7 +57,7 @@ def servers(folder: Path, environment: Environment, ports: list[int] | None = No
         lambda: ((_get(rest, "/overview") or {}).get("slots-total") or 0) >= SLOTS, env,
     )
     sql = Server(
-        "gateway", folder, [*java, "-Xmx256m", "-cp", wide, "org.apache.flink.table.gateway.SqlGateway",
+        "gateway", folder, [*brief, "-Xmx256m", "-cp", wide, "org.apache.flink.table.gateway.SqlGateway",
                             "-Dsql-gateway.endpoint.rest.address=127.0.0.1", f"-Dsql-gateway.endpoint.rest.port={gateway}"],
         lambda: _get(gateway, "/v1/info") is not None, env,
     )
