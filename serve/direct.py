@@ -1,20 +1,21 @@
 """Lookups on the short way: from the parsed request to the store and back to the socket, without a task, a future or a scope.
 
-Only what is plain goes it. A request that is refused, has a NULL join key, wants a row that is not cached, the offline store or a
-deprecated view is handed to the application (`hot`), which knows all of it: one place decides what such a request gets.
+Only what is plain goes it. A request that is refused, has a NULL join key, wants the offline store, a deprecated view or a row
+that another one is fetching for the cache is handed to the application (`hot`), which knows all of it: one place decides what
+such a request gets.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from skewless.clock import now_us
 from skewless.errors import SkewlessError
 from skewless.lookup import Lookups
 from skewless.serve import requests
-from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Seen
+from skewless.serve.hooks import BATCH_ROUTE, ONE_ROUTE, VIEW_ROUTE, Seen, Trip
 from skewless.serve.hot import VIEW_HEAD, VIEW_TAIL, Hot, Keys, shape_of, view_request
 from skewless.serve.plan import Reply
 from skewless.serve.resp import Waiting
@@ -47,7 +48,7 @@ class Nobody:
 class Lookup(Waiting):
     """One request. To the HTTP protocol it is what a request and its response are there (uvicorn's `RequestResponseCycle`)."""
 
-    __slots__ = ("wire", "hot", "route", "url", "headers", "body", "started", "shape", "entity", "timed",
+    __slots__ = ("wire", "hot", "route", "url", "headers", "body", "started", "shape", "entity", "timed", "reads", "trip",
                  "keep_alive", "disconnected", "response_started", "response_complete")
     message_event = Nobody()
     more_body = False
@@ -57,6 +58,8 @@ class Lookup(Waiting):
         self.wire, self.hot, self.route, self.url, self.headers = wire, hot, route, wire.url, wire.headers
         self.body, self.entity = b"", b""
         self.shape: Reply
+        self.reads: Any
+        self.trip: Trip | None = None
         self.keep_alive = True
         self.disconnected = self.response_started = self.response_complete = False
 
@@ -74,32 +77,43 @@ class Lookup(Waiting):
                 return False
             self.shape = shape
             if hot.is_cached(plan):
-                kept = hooks.reads.hits(plan, keys)     # type: ignore[union-attr]
-                if kept is None:
+                self.reads = hooks.reads
+                self.trip = hooks.reads.trip(plan, keys, wait=False)    # type: ignore[union-attr]
+                if self.trip is None:
                     return False
-            else:
-                kept = None
-                hot.ask(keys, self)     # type: ignore[arg-type,misc]
+                keys = self.trip.keys                                   # type: ignore[assignment]
+            if keys:
+                self._ask(keys)         # type: ignore[arg-type]
         except Exception:               # the application meets the same, answers it and tells the log
             return False
-        if kept is not None:
-            self._give(kept.rows, now_us(), kept.sources)
+        if not keys:
+            self._give([], now_us())
             return True
         hot.in_flight += 1
         hot.turn += 1
         self.timed = hooks.timed is not None and hot.turn % SAMPLED == 0
         return True
 
-    def come(self, reply: Sequence[bytes | None], at_us: int) -> None:
+    def _ask(self, keys: list[bytes]) -> None:
+        try:
+            self.hot.ask(keys, self)    # type: ignore[misc]
+        except Exception as error:
+            if self.trip is not None:
+                self.reads.lost(self.trip, error)
+            raise
+
+    def come(self, reply: list[bytes | None], at_us: int) -> None:
         hot = self.hot
         hot.in_flight -= 1
         if self.timed:
             hot.hooks.timed(time.perf_counter() - self.started)     # type: ignore[misc]
-        self._give(reply, at_us, None)
+        self._give(reply, at_us)
 
-    def _give(self, reply: Sequence[bytes | None], at_us: int, sources: Sequence[str] | None) -> None:
-        """Answers with the rows."""
-        hot, shape = self.hot, self.shape
+    def _give(self, reply: list[bytes | None], at_us: int) -> None:
+        """Answers with the rows that were asked for."""
+        hot, shape, sources = self.hot, self.shape, None
+        if self.trip is not None:
+            reply, sources = self.reads.came(self.trip, reply)
         try:
             ages: list[int] = []
             one = self.route is not BATCH_ROUTE
@@ -116,6 +130,8 @@ class Lookup(Waiting):
 
     def lost(self, error: SkewlessError) -> None:
         self.hot.in_flight -= 1
+        if self.trip is not None:
+            self.reads.lost(self.trip, error)
         self._refuse(error)
 
     def _refuse(self, error: SkewlessError) -> None:

@@ -41,6 +41,14 @@ class Seen(NamedTuple):
     ages: Sequence[int] = ()        # of the rows in us, view by view, if all of them are valid; else shorter than `rows`
 
 
+class Trip(Protocol):
+    """One lookup's way through a cache."""
+
+    @property
+    def keys(self) -> list[bytes]:
+        """What to ask the store for."""
+
+
 class Reads(Protocol):
     """Stands between a lookup and the store: an L1 cache."""
 
@@ -51,8 +59,15 @@ class Reads(Protocol):
     def wanted(self, plan: Plan) -> bool:
         """Whether it has to be asked for this plan; where not, a lookup may read Redis without it."""
 
-    def hits(self, plan: Plan, keys: Sequence[bytes | None]) -> Found | None:
-        """What it gives without waiting: all rows, else None."""
+    def trip(self, plan: Plan, keys: Sequence[bytes | None], *, wait: bool) -> Trip | None:
+        """The same in steps: ask for `keys` of it, then call `came` or `lost`. None where the rows of another lookup would have
+        to be waited for and `wait` is false."""
+
+    def came(self, trip: Trip, rows: Rows) -> Found:
+        """Ends a trip with the rows of its keys, in order."""
+
+    def lost(self, trip: Trip, error: BaseException) -> None:
+        """Ends a trip without rows."""
 
 
 class Misses(Protocol):
