@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from types import TracebackType
 from typing import Any
@@ -52,7 +53,8 @@ class Gateway:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        with suppress(SkewlessError):       # a session that stays ends by itself; what was done in it is done
+            self.close()
 
     def _execute(self, statement: str) -> tuple[list[list[Any]], str]:
         session = f"/v1/sessions/{self._session}"

@@ -70,6 +70,11 @@ class JobManager:
         found = (latest.get("savepoint") if self.state(job_id) == "FINISHED" else None) or latest.get("completed")
         return _checkpoint(found)
 
+    def restored(self, job_id: str) -> str:
+        """The checkpoint or savepoint that the job went on from last; "" for one without state, or where that is not known yet."""
+        latest = (self._call("GET", f"/jobs/{job_id}/checkpoints") or {}).get("latest") or {}
+        return str((latest.get("restored") or {}).get("external_path") or "")
+
     def stop(self, job_id: str, folder: str) -> str:
         """Ends a job with a savepoint in that folder (a URI); the savepoint. No window is fired before its time. Raises SK844."""
         body = {"drain": False, "targetDirectory": folder, "formatType": "CANONICAL"}

@@ -117,7 +117,10 @@ class Jobs:
             if now.job_id in alive:
                 return None
             if alive:
-                self._adopt(claim, next(iter(alive)), {})
+                job_id, name = next(iter(alive.items()))
+                if name != _name_of(now):       # of another definition, so its state is not this script's
+                    raise _runs(now.ref, job_id, self.cluster)
+                self._adopt(claim, job_id, {"restored_from": self._restored(now, job_id)})
                 return None
             return self._start(claim, self._resume_path(now), {}, "resume")
 
@@ -126,7 +129,7 @@ class Jobs:
 
         Raises SK834 when it runs on another cluster.
         """
-        name = name or _name_of(stream)
+        name = name or _prefix_of(stream)
         known = self.cluster.manager.jobs()
         found = {i: n for i, n, state in known if state in ALIVE and (i == stream.job_id or _named(n, name))}
         if not found and stream.job_id and stream.gateway != self.cluster.name and _alive_elsewhere(stream):
@@ -142,7 +145,7 @@ class Jobs:
         job_id = next(iter(running))
         if before.job_id in running or running[job_id] != name:
             raise _runs(before.ref, job_id, self.cluster)
-        resumed = self._resume_path(before) if before.state else ""
+        resumed = self._restored(before, job_id) if before.state else ""
         values |= {"restored_from": resumed, "submitted_at_us": now_us(), "stopped_at_us": None}
         stream = self._adopt(claim, job_id, values)
         return Started(stream, *self._await(job_id), resumed)
@@ -200,6 +203,10 @@ class Jobs:
         old = [folder for folder in (*before.leftovers, before.checkpoint_dir) if folder]
         return {"checkpoint_dir": f"{self.cluster.checkpoints}/{job_id}", "leftovers": sorted({*old})}
 
+    def _restored(self, stream: StreamJob, job_id: str) -> str:
+        """What a job that nobody recorded went on from: what Flink says, else what its beginner must have found."""
+        return self.cluster.manager.restored(job_id) or self._resume_path(stream)
+
     def _resume_path(self, stream: StreamJob) -> str:
         known = self.cluster.manager.last_state(stream.job_id) if stream.job_id else None
         return checkpoints.resume_path(stream, self.cluster.savepoints, known.path if known else "")
@@ -236,11 +243,15 @@ def _runs(ref: str, job_id: str, cluster: Cluster) -> SkewlessError:
 
 
 def _name_of(stream: StreamJob) -> str:
-    """The first part of the name of the stream's jobs, up to the fingerprint."""
-    for statement in stream.script:
-        if statement.startswith(_SET_NAME):
-            return statement[len(_SET_NAME):].removesuffix("'").rpartition(" ")[0] + " "
-    return ""
+    """The name of the stream's jobs, which ends with the first digits of their fingerprint; "" where no script is kept."""
+    found = (s[len(_SET_NAME):].removesuffix("'") for s in stream.script if s.startswith(_SET_NAME))
+    return next(found, "")
+
+
+def _prefix_of(stream: StreamJob) -> str:
+    """The name of the view's jobs under any fingerprint, but for that."""
+    name = _name_of(stream).rpartition(" ")[0]
+    return f"{name} " if name else ""
 
 
 _SET_NAME = "SET 'pipeline.name' = '"

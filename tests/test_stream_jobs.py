@@ -35,7 +35,7 @@ from skewless.stream.environment import locate
 from skewless.stream.jobmanager import ALIVE
 from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
-from skewless.stream.tables import UNNAMED, Kafka
+from skewless.stream.tables import UNNAMED, Kafka, with_brokers
 from skewless.stream.topics import Topics
 from tests.stream_feed import DELAY, TARGETS, Feed, apply, rows, settled, write
 
@@ -228,6 +228,11 @@ def test_killed_flink_goes_on_as_if_nothing_had_been(world: World) -> None:
 def test_a_job_that_nobody_recorded_is_adopted_and_one_that_fails_is_started_again(world: World) -> None:
     started = world.project.submit(world.jobs, "rotation@2")
     world.records.note(world.records.require("rotation", 2), job_id="0" * 32, state="gone")
+    script = world.records.require("rotation", 2).script
+    other = [s.replace(started.stream.fingerprint[:12], "0123456789ab") for s in script]
+    world.records.note(world.records.require("rotation", 2), script=other)
+    assert not world.supervisor().once() and "SK834" in world.said[-1]       # its state is not of the recorded script
+    world.records.note(world.records.require("rotation", 2), script=script)
     assert world.supervisor().once() and world.records.require("rotation", 2).job_id == started.stream.job_id
     with world.records.claimed(world.records.require("rotation", 2)):
         with pytest.raises(SkewlessError, match="SK835"):
@@ -249,6 +254,26 @@ def test_a_job_that_nobody_recorded_is_adopted_and_one_that_fails_is_started_aga
     assert not keeper.once() and world.records.require("rotation", 2).job_id == after.job_id
     world.project.submit(world.jobs, "rotation@2", reset=True)
     world.check(2)
+
+
+def test_a_job_that_nobody_recorded_keeps_what_it_went_on_from(world: World) -> None:
+    first = world.project.submit(world.jobs, "rotation@2").stream
+    world.check(2)
+    cluster = world.jobs.cluster
+    eventually(lambda: cluster.manager.checkpoint(first.job_id))
+    cluster.manager.cancel(first.job_id)
+    path = checkpoints.newest(first.checkpoint_dir)
+    script = [s.replace("'5 s'", "'600 s'") for s in with_brokers(first.script, kafka_of(world.config))]
+    second = cluster.submit(script, {"execution.state-recovery.path": path})     # its beginner died before it wrote that down
+    assert world.supervisor().once()
+    adopted = world.records.require("rotation", 2)
+    assert adopted.job_id == second and local(adopted.restored_from) == local(path)
+    cluster.manager.cancel(second)      # before its first checkpoint
+    assert world.supervisor().once()
+    third = world.records.require("rotation", 2)
+    assert third.job_id not in (first.job_id, second) and local(third.restored_from) == local(path)
+    world.feed.send(20)
+    assert world.check(2) == len(world.feed.sent)       # no row twice, so the events were not read from the beginning
 
 
 def test_a_job_that_was_stopped_by_hand_goes_on_from_that_savepoint(world: World, tmp_path: Path) -> None:
