@@ -178,6 +178,7 @@ CODES: dict[str, str] = {
     "SK844": "a job does not end, or not with a savepoint",
     "SK845": "the job of a view fails",
     "SK846": "the state of a stream is not there any more",
+    "SK847": "what answers at the JobManager's address is not its REST API",
     "SK860": "there is no streamed view to consume",
     "SK861": "Kafka does not answer when a consumer starts",
     "SK862": "Kafka does not take the dead letters of a consumer, or does not describe its topic",

@@ -21,6 +21,7 @@ ALIVE = ("INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING", "FAI
 """States of a job that works, or will again without anybody's help."""
 _UNKNOWN = "FlinkJobNotFoundException"
 _EXCEPTION = re.compile(r"(<Exception on server side: *)?[\w.$]+(Exception|Error): ")
+_JOBS, _OVERVIEW = _LISTS = "/jobs", "/jobs/overview"
 ENDED = ("FAILED", "CANCELED", "FINISHED", "SUSPENDED")
 
 
@@ -33,20 +34,18 @@ class Checkpoint:
 
 
 class JobManager:
-    """The JobManager at a base URL. Every method raises SK842 where it does not answer."""
+    """The JobManager at a base URL. Every method raises SK842 where it does not answer, SK847 where something else does."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
     def jobs(self) -> list[tuple[str, str, str]]:
         """(id, name, state) of every job that it knows."""
-        found = self._call("GET", "/jobs/overview") or {}
-        return [(job["jid"], job["name"], job["state"]) for job in found.get("jobs", [])]
+        return [(str(job["jid"]), str(job["name"]), str(job["state"])) for job in self._known(_OVERVIEW)]
 
     def state(self, job_id: str) -> str:
         """What a job does, in Flink's word; "" when the JobManager does not know it."""
-        found = self._call("GET", "/jobs") or {}
-        return next((str(job["status"]) for job in found.get("jobs", []) if job["id"] == job_id), "")
+        return next((str(job["status"]) for job in self._known(_JOBS) if job["id"] == job_id), "")
 
     def works(self, job_id: str) -> bool:
         """Whether every part of the job runs."""
@@ -71,7 +70,7 @@ class JobManager:
         return _checkpoint(found)
 
     def restored(self, job_id: str) -> str:
-        """The checkpoint or savepoint that the job went on from last; "" for one without state, or where that is not known yet."""
+        """The checkpoint or savepoint that the job went on from last; "" for one without state, or where it is not known yet."""
         latest = (self._call("GET", f"/jobs/{job_id}/checkpoints") or {}).get("latest") or {}
         return str((latest.get("restored") or {}).get("external_path") or "")
 
@@ -102,25 +101,55 @@ class JobManager:
                 raise SkewlessError("SK844", f"the job {job_id} does not end within {STOP_SECONDS_MAX:.0f} s")
             time.sleep(_POLL_SECONDS)
 
+    def _known(self, path: str) -> list[dict[str, Any]]:
+        """The jobs of a list. Whatever else answers at the URL must not look like a JobManager without jobs: raises SK847."""
+        jobs = (self._call("GET", path) or {}).get("jobs")
+        if not isinstance(jobs, list):
+            raise self._strange("GET", path, "It names no list of jobs.")
+        return jobs
+
+    def _strange(self, method: str, path: str, said: str) -> SkewlessError:
+        return SkewlessError(
+            "SK847", f"what answers at {self.url} is not a JobManager's REST API: {method} {path}", detail=said,
+            hint="Name the JobManager's own address in skewless.yml, not the SQL Gateway's: flink: {jobmanager: http://…:8081}",
+        )
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """The answer; None when there is no such job, or it has ended. Raises SK842."""
+        """The answer; None when there is no such job, or it has ended. Raises SK842, SK847."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method, headers={"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=CALL_SECONDS_MAX) as answer:
-                text = answer.read()
-                found: dict[str, Any] = json.loads(text) if text else {}
-                return found
+                text = answer.read() or b"{}"
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
-            if error.code in (404, 409) or _UNKNOWN in said:
+            if path not in _LISTS and _of_flink(said) and (error.code in (404, 409) or _UNKNOWN in said):
                 return None
+            if error.code in (404, 405, 409):
+                raise self._strange(method, path, f"It says {error.code} {error.reason}.") from None
             raise SkewlessError("SK842", f"the JobManager at {self.url} refuses {method} {path}", detail=_reason(said)) from None
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException) as error:
             raise SkewlessError(
                 "SK842", f"no JobManager answers at {self.url}", detail=f"{error}.",
                 hint="Start Flink, or name it in skewless.yml: flink: {jobmanager: http://…}",
             ) from None
+        found = _decoded(text)
+        if not isinstance(found, dict):
+            raise self._strange(method, path, "It is no JSON object.")
+        return found
+
+
+def _of_flink(said: str) -> bool:
+    """Whether the text of an error is Flink's, and not that of something between."""
+    found = _decoded(said)
+    return isinstance(found, dict) and isinstance(found.get("errors"), list)
+
+
+def _decoded(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _checkpoint(found: dict[str, Any] | None) -> Checkpoint | None:

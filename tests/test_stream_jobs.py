@@ -32,7 +32,7 @@ from skewless.registry.stream_jobs import StreamRecords
 from skewless.stream import checkpoints
 from skewless.stream.checkpoints import local
 from skewless.stream.environment import locate
-from skewless.stream.jobmanager import ALIVE
+from skewless.stream.jobmanager import ALIVE, JobManager
 from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
 from skewless.stream.tables import UNNAMED, Kafka, with_brokers
@@ -334,6 +334,7 @@ def test_what_is_wrong_is_said(world: World, config: Config, manifest: dict[str,
     jobs, project = world.jobs, world.project
     refused("SK404", lambda: project.submit(jobs, "rotations"))
     refused("SK404", lambda: project.submit(jobs, "rotation@7"))
+    refused("SK847", JobManager(config.flink.gateway).jobs)         # a gateway is none, though it is Flink
     refused("SK840", lambda: cluster_of(config, f"http://127.0.0.1:{port}"))
     refused("SK841", lambda: cluster_of(msgspec.structs.replace(config, flink=msgspec.structs.replace(config.flink, gateway=""))))
     refused("SK837", lambda: project.upgrade(jobs, "rotation@1"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -18,10 +21,14 @@ from skewless.registry.model import JoinKey, Streaming, StreamSource, View
 from skewless.registry.stream_jobs import CLAIM_SECONDS_MAX, StreamJob, StreamRecords
 from skewless.stream import checkpoints
 from skewless.stream.cluster import Remote
+from skewless.stream.gateway import Gateway
+from skewless.stream.jobmanager import JobManager
 from skewless.stream.position import start_ms
 from skewless.stream.supervisor import Supervisor
 from skewless.stream.tables import UNNAMED, Kafka, with_brokers, without_brokers
 
+Answering = Callable[[Callable[[str, str], tuple[int, bytes]]], str]
+FLINK_SAYS = b'{"errors":["Not found."]}'
 JOB = {"topic": "t", "fingerprint": "f", "script": ["s"], "gateway": "http://g", "job_id": "j", "checkpoint_dir": "file:///c/j"}
 
 
@@ -177,6 +184,75 @@ def test_where_flink_is(tmp_path: Path, text: str, local: bool, gateway: str) ->
     (tmp_path / "skewless.yml").write_text(f"project: shop\nflink: {text}\n")
     found = read_config(tmp_path).flink
     assert (found.local, found.gateway) == (local, gateway)
+
+
+@pytest.fixture
+def answering() -> Iterator[Answering]:
+    """`answering(answer)`: the URL of a server of HTTP that says what `answer(method, path)` gives: status and body."""
+    servers = []
+
+    def start(answer: Callable[[str, str], tuple[int, bytes]]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                code, body = answer(self.command, self.path)
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_DELETE = do_PATCH = do_GET
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_session_that_does_not_end_takes_nothing_back(answering: Answering) -> None:
+    def answer(method: str, path: str) -> tuple[int, bytes]:
+        if method == "DELETE":
+            return 500, b"gone"
+        return 200, b'{"sessionHandle": "s", "operationHandle": "o", "resultType": "EOS", "jobID": "j"}'
+
+    url = answering(answer)
+    with Gateway(url) as session:
+        job = session.submit(["INSERT"])
+    assert job == "j"
+    with pytest.raises(SkewlessError, match="SK801.*gone"):
+        Gateway(url).close()
+
+
+@pytest.mark.parametrize(
+    ("code", "body"), [(404, b"nope"), (404, FLINK_SAYS), (409, FLINK_SAYS), (405, b""), (200, b"<html>"), (200, b"{}")]
+)
+def test_what_is_no_jobmanager_has_not_no_jobs(answering: Answering, code: int, body: bytes) -> None:
+    manager = JobManager(answering(lambda method, path: (code, body)))
+    for act in (manager.jobs, lambda: manager.state("j")):
+        with pytest.raises(SkewlessError, match="SK847"):
+            act()
+
+
+def test_a_jobmanager_without_the_job_says_so(answering: Answering) -> None:
+    def answer(method: str, path: str) -> tuple[int, bytes]:
+        return (200, b'{"jobs": []}') if path in ("/jobs", "/jobs/overview") else (404, FLINK_SAYS)
+
+    manager = JobManager(answering(answer))
+    assert manager.jobs() == [] and manager.state("j") == "" and manager.checkpoint("j") is None and manager.trouble("j") == ""
+    assert not manager.works("j") and manager.restored("j") == ""
+    manager.cancel("j")
+    with pytest.raises(SkewlessError, match="SK844.*does not know the job"):
+        manager.stop("j", "file:///s")
+    between = JobManager(answering(lambda method, path: (404, b"<html>")))      # an ingress while Flink is away
+    with pytest.raises(SkewlessError, match="SK847"):
+        between.cancel("j")
 
 
 def test_a_supervisor_waits_for_a_cluster_that_does_not_answer(config: Config) -> None:
