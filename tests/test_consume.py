@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from skewless import messages
 from skewless.audit import audit_view
@@ -81,6 +83,44 @@ def test_what_is_no_row_goes_to_the_dead_letters(topic: NewTopic) -> None:
     (letter,) = [letter for letter in t.dead() if letter["offset"] == 8]
     assert letter["topic"] == t.name and letter["partition"] == 0 and letter["encoding"] == "base64" and letter["payload"]
     assert t.once().streams[t.name].counts.messages == 0 and len(t.dead()) == 8
+
+
+def test_a_letter_that_would_be_too_long_is_cut_and_its_neighbours_arrive(topic: NewTopic) -> None:
+    """Escapes make a payload up to six times longer, a header may be of any length, a topic may take less than others."""
+    t = topic(partitions=1)
+    header, long = (messages.HEADER, messages.header(t.view)), 600 * 1024
+    for value in (b"small", bytes(long), b"\xff" * long, "é".encode() * (long // 2), b"after"):
+        t.raw(value, headers=[header])
+    t.raw(b"small", headers=[(messages.HEADER, bytes(long))])
+    t.send(*rows(2))
+    assert t.once().streams[t.name].counts.dead == 6 and t.offsets() == {0: 8}
+    letters = {letter["offset"]: letter for letter in t.dead()}
+    assert [letters[at]["bytes"] for at in range(6)] == [5, long, long, long, 5, 5]
+    assert letters[0]["payload"] == "small" and letters[4]["payload"] == "after"
+    assert 0 < len(letters[1]["payload"]) * 6 <= 256 * 1024 and {*letters[1]["payload"]} == {"\0"}
+    assert {*base64.b64decode(letters[2]["payload"])} == {255} and {*letters[3]["payload"]} == {"é"}
+    name = messages.dead_letter_topic(t.config.namespace, t.view)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+    resource.add_incremental_config(ConfigEntry("max.message.bytes", "50000", incremental_operation=AlterConfigOpType.SET))
+    t.admin.incremental_alter_configs([resource])[resource].result(30)
+    t.raw(b"\0" * long, headers=[header])
+    t.raw(b"last", headers=[header])
+    t.once()
+    assert t.offsets() == {0: 10} and {8, 9} <= {letter["offset"] for letter in t.dead()}
+
+
+def test_a_topic_of_dead_letters_that_is_gone_is_made_again(topic: NewTopic) -> None:
+    t = topic(partitions=1)
+    header, name = [(messages.HEADER, messages.header(t.view))], messages.dead_letter_topic(t.config.namespace, t.view)
+    with t.running() as consumer:
+        t.raw(b"bad", headers=header)
+        eventually(lambda: t.offsets() == {0: 1})
+        t.admin.delete_topics([name])[name].result(30)
+        eventually(lambda: name not in t.admin.list_topics(timeout=10).topics)
+        t.raw(b"bad again", headers=header)
+        t.send(*rows(3))
+        eventually(lambda: t.offsets() == {0: 5})
+    assert "bad again" in {letter["payload"] for letter in t.dead()} and consumer.streams[t.name].counts.dead == 2
 
 
 def test_a_topic_whose_times_are_the_producers_is_not_believed(topic: NewTopic) -> None:
