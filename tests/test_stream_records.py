@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from skewless.brokers import client_settings
 from skewless.config import Config, read_config
 from skewless.dev.process import free_ports
 from skewless.errors import SkewlessError
+from skewless.registry import stream_jobs
 from skewless.registry.model import JoinKey, Streaming, StreamSource, View
 from skewless.registry.stream_jobs import CLAIM_SECONDS_MAX, StreamJob, StreamRecords
 from skewless.stream import checkpoints
@@ -82,6 +84,19 @@ def test_one_claims_a_stream_at_a_time_and_a_dead_claim_ends(config: Config, mon
     assert now.job_id == "of the second" and now.claimed_at_us is None
     assert not records.note(stream, error="too late") and records.note(now, error="seen")
     assert records.require("rotation", 1).error == "seen"
+
+
+def test_a_claim_outlives_its_term_while_its_holder_lives(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_jobs, "CLAIM_SECONDS_MAX", 2)
+    records, stream = StreamRecords(config), submitted(config)
+    with records.claimed(stream) as claim:
+        time.sleep(3)
+        with pytest.raises(SkewlessError, match="SK835"), records.claimed(stream):
+            pass
+        claim.save(savepoint="made at last")
+    time.sleep(0.5)         # it is not renewed once it was given back
+    now = records.require("rotation", 1)
+    assert (now.savepoint, now.claimed_at_us) == ("made at last", None)
 
 
 def _die(config: Config) -> None:

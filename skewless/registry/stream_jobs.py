@@ -2,8 +2,9 @@
 
     running -> stopped (by `stop`), failed (its job ended by an error), gone (the cluster does not know its job any more)
 
-Whoever starts or stops a job claims the stream first, so two of them never do it at once. A claim that its holder did not give
-back ends after CLAIM_SECONDS_MAX, or at once where it is seen that its holder is dead.
+Whoever starts or stops a job claims the stream first, so two of them never do it at once. A claim is renewed as long as its
+holder lives, however long Flink takes. One that was not given back ends CLAIM_SECONDS_MAX after that, or at once where it is
+seen that its holder is dead.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -117,10 +119,11 @@ class StreamRecords:
             mine = msgspec.structs.replace(before, revision=before.revision + 1, claimed_at_us=now, claimed_by=me)
             self._write(connection, mine)
         claim = Claim(self, mine)
-        try:
-            yield claim
-        finally:
-            claim.release()
+        with claim.renewed():
+            try:
+                yield claim
+            finally:
+                claim.release()
 
     def note(self, stream: StreamJob, **values: Any) -> bool:
         """Writes what was seen of a stream that nobody has claimed or changed since it was read; whether it did."""
@@ -168,19 +171,43 @@ class Claim:
 
     def __init__(self, records: StreamRecords, stream: StreamJob) -> None:
         self.stream, self._records = stream, records
+        self._turn, self._over = threading.RLock(), threading.Event()
 
     def save(self, **values: Any) -> StreamJob:
         """Changes fields. Raises SK835 when the claim ran out and somebody else has the stream."""
-        changed = msgspec.structs.replace(self.stream, **values)
-        with self._records.store.database.write() as connection:
+        with self._turn, self._records.store.database.write() as connection:
             self._require(connection)
+            changed = msgspec.structs.replace(self.stream, **values, claimed_at_us=now_us())
             self._records._write(connection, changed)
-        self.stream = changed
+            self.stream = changed
         return changed
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Renews it until it is released, in a thread, which ends with the process if not before."""
+        thread = threading.Thread(target=self._renew, name=f"claim of {self.stream.ref}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _renew(self) -> None:
+        while not self._over.wait(CLAIM_SECONDS_MAX / 8):
+            with self._turn:
+                if self._over.is_set():
+                    return
+                try:
+                    self.save()
+                except Exception as error:      # a database that does not answer may again
+                    if isinstance(error, SkewlessError) and error.code == "SK835":
+                        return
 
     def release(self) -> None:
         """Gives it back. A stream that never got a job is forgotten."""
-        with self._records.store.database.write() as connection:
+        self._over.set()
+        with self._turn, self._records.store.database.write() as connection:
             try:
                 self._require(connection)
             except SkewlessError:
