@@ -115,6 +115,20 @@ def test_a_server_that_dies_is_started_again_and_data_outlives_down(project: Con
     assert not supervisor.down(project)
 
 
+def test_a_server_ends_with_its_own_holder_and_is_started_again(tmp_path: Path) -> None:
+    with Stack(tmp_path, ("valkey",)) as stack:
+        (server,) = stack.servers
+        for _ in range(2):
+            (valkey,) = [pid for pid, line in processes(tmp_path).items() if "lifeline" not in line]
+            assert server.pid is not None and valkey != server.pid
+            os.kill(server.pid, signal.SIGKILL)
+            eventually(lambda valkey=valkey: valkey not in processes(tmp_path))
+            eventually(lambda: stack.watch() == ["valkey"])
+            server.wait_ready(SECONDS_MAX)
+            time.sleep(1.1)         # the next kill is one of its own
+    assert not processes(tmp_path)
+
+
 def test_a_server_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     stack = Stack(tmp_path, ("valkey",))
     (tmp_path / "valkey").mkdir()
