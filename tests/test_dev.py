@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -113,6 +114,48 @@ def test_a_server_that_dies_is_started_again_and_data_outlives_down(project: Con
     assert log.read_text().count("Kafka Server started") >= 2
     assert supervisor.down(project, remove=True) and not supervisor.folder_of(project).exists()
     assert not supervisor.down(project)
+
+
+def test_several_that_start_the_servers_at_once_get_the_same_ones(project: Config, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "skewless.cli", "dev", "up", "valkey", "--json", "--project-dir", str(tmp_path)]
+    started = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    found = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], found
+    assert len({out for out, _ in found}) == 1 and json.loads(found[0][0]) == supervisor.state(project)
+    supervisor.down(project)
+    other = subprocess.Popen([*argv[:5], "postgres", *argv[6:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    eventually(lambda: supervisor._held(supervisor.folder_of(project)))
+    with pytest.raises(SkewlessError, match="SK931.*postgres"):         # it waits until it is known what runs
+        supervisor.up(project, ("valkey",))
+    assert "postgres" in json.loads(other.communicate()[0])["endpoints"]
+
+
+def test_servers_that_only_start_are_stopped_at_once(project: Config, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "skewless.cli", "dev", "up", "kafka", "--project-dir", str(tmp_path)]
+    starting = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    eventually(lambda: [line for line in processes(tmp_path).values() if "kafka.Kafka" in line])
+    assert supervisor.down(project)
+    assert "error[SK930]: the servers were stopped while they started" in starting.communicate()[1]
+    assert starting.returncode == 2 and supervisor.state(project) is None
+    assert "kafka: ready" not in (supervisor.folder_of(project) / "supervisor.log").read_text()
+    eventually(lambda: not processes(tmp_path))
+
+
+def test_a_process_that_has_the_number_of_an_earlier_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "skewless.yml").write_text("project: shop\n")
+    config = read_config(tmp_path)
+    folder = supervisor.folder_of(config)
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(supervisor, "DOWN_SECONDS_MAX", 0.5)
+    with subprocess.Popen(["sleep", "600"]) as stranger, open(folder / "lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)        # of a holder that has not written down who it is
+        for name in ("pid", "state.json"):      # left by one that was killed
+            (folder / name).write_text(json.dumps({"pid": stranger.pid, "began": "1", "servers": ["kafka"], "endpoints": {}}))
+        assert supervisor.state(config) is None
+        with pytest.raises(SkewlessError, match="SK931"):
+            supervisor.down(config)
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_server_ends_with_its_own_holder_and_is_started_again(tmp_path: Path) -> None:

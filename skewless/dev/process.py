@@ -79,6 +79,17 @@ class Server:
             self._process = None
 
 
+def began(pid: int) -> str:
+    """When a process began, in whatever words the system has: two processes of one number differ in it. "" when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        if Path("/proc/self/stat").exists():
+            return ""
+    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+    return found.stdout.strip()
+
+
 def last_lines(log: Path, count: int = 4) -> str:
     """The end of a log on one line."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
