@@ -151,11 +151,13 @@ def test_a_process_that_has_the_number_of_an_earlier_one_is_left_alone(tmp_path:
         fcntl.flock(lock, fcntl.LOCK_EX)        # of a holder that has not written down who it is
         for name in ("pid", "state.json"):      # left by one that was killed
             (folder / name).write_text(json.dumps({"pid": stranger.pid, "began": "1", "servers": ["kafka"], "endpoints": {}}))
-        assert supervisor.state(config) is None
-        with pytest.raises(SkewlessError, match="SK931"):
-            supervisor.down(config)
-        assert stranger.poll() is None
-        stranger.kill()
+        try:
+            assert supervisor.state(config) is None
+            with pytest.raises(SkewlessError, match="SK931"):
+                supervisor.down(config)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 def test_a_server_ends_with_its_own_holder_and_is_started_again(tmp_path: Path) -> None:
