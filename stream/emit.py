@@ -30,6 +30,7 @@ _SETTINGS = {
     "pipeline.auto-watermark-interval": "50 ms", "execution.buffer-timeout.interval": "10 ms",
     "execution.checkpointing.interval": "5 s", "execution.checkpointing.min-pause": "500 ms",
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",     # what two inserts read is computed once
 }
 
 

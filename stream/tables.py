@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skewless import messages
-from skewless.errors import SkewlessError
 from skewless.registry.model import StreamSource, View
 from skewless.sql.value import Column, Relation
 from skewless.stream.lower.printer import Printer
 from skewless.stream.lower.times import of_ms
+from skewless.stream.scalars import from_text
 from skewless.types import Type, parse_type
 
 FEATURES, DEAD_LETTERS = "skw_features", "skw_dead_letters"
 FUTURE_MS_MAX = 5_000
 """How far ahead of its arrival an event may be dated and still count."""
-_READ, _BODIES, _JUDGED = "skw_read_{}", "skw_bodies_{}", "skw_judged_{}"
+_READ, _BODIES, _PARSED, _JUDGED = "skw_read_{}", "skw_bodies_{}", "skw_parsed_{}", "skw_judged_{}"
 _RECORD_TIME, _ARRIVED, _EVENT_TIME, _FAULT = "`skw_record_time`", "`skw_arrived_at`", "`skw_event_time`", "`skw_fault`"
 _NO_TIME = "TIMESTAMP '9999-12-31 23:59:59.999'"
 """The event time of a row that has none: a row's time may not be NULL, and one so far ahead moves no watermark."""
-_DIGITS = "^-?(0|[1-9][0-9]*)$"
-_INSTANT = "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]{{1,{}}})?Z?$"
 _P = Printer("flink")
 
 
@@ -65,12 +63,13 @@ class SourceTable:
     def __init__(self, source: StreamSource, relation: Relation, kafka: Kafka, group: str, start_ms: int | None = None) -> None:
         self.source, self.kafka, self.group, self.start_ms = source, kafka, group, start_ms
         self.json = source.format == "json"
-        self.read, self.bodies, self.judged = (_P.exact(name.format(source.name)) for name in (_READ, _BODIES, _JUDGED))
+        names = (_READ, _BODIES, _PARSED, _JUDGED)
+        self.read, self.bodies, self.parsed, self.judged = (_P.exact(name.format(source.name)) for name in names)
         self.columns = [c for c in relation.columns if c.name.lower() != source.arrived_at]
 
     def statements(self) -> list[str]:
         """The CREATE statements, in order."""
-        return [self._table(), *([self._bodies()] if self.json else []), self._judged(), self._view()]
+        return [self._table(), *([self._bodies()] if self.json else []), self._values(), self._judged(), self._view()]
 
     def dead_letters(self) -> list[str]:
         """The queries that yield what of the topic is no event, in the columns of the dead letters."""
@@ -109,15 +108,18 @@ class SourceTable:
         """The same topic once more, as it is: what is not an object never gets into the rows of the table."""
         return _create(self.bodies, ["`payload` STRING", *_POSITION], self.kafka.options(self._scan() | {"format": "raw"}))
 
+    def _values(self) -> str:
+        """Every row of the table, with the values of what it has as text.
+
+        Flink computes an expression anew wherever it is named. Both readers name this view's columns, so that it is one part of
+        the plan and its values are computed once; reuse-optimize-block-with-digest-enabled lets Flink see that both read it.
+        """
+        values = "".join(f",\n  {self._parsed(c)} AS {_value(c)}" for c in self._read_as_text())
+        return f"CREATE TEMPORARY VIEW {self.parsed} AS\nSELECT *{values}\nFROM {self.read}"
+
     def _judged(self) -> str:
         """Every row of the table, with why it is no event."""
-        values = [(_value(c), self._parsed(c)) for c in self._read_as_text()]
-        text = f"CREATE TEMPORARY VIEW {self.judged} AS\nSELECT *, {self._fault()} AS {_FAULT}\nFROM {self.read}"
-        if not values:
-            return text
-        # Flink computes an expression anew wherever it is named; behind UNNEST it is a column, computed once.
-        row = ",\n".join(f"  {parsed}" for _, parsed in values)
-        return text + f"\nCROSS JOIN UNNEST(ARRAY[ROW(\n{row}\n)]) AS `skw_values`({', '.join(name for name, _ in values)})"
+        return f"CREATE TEMPORARY VIEW {self.judged} AS\nSELECT *, {self._fault()} AS {_FAULT}\nFROM {self.parsed}"
 
     def _view(self) -> str:
         out = []
@@ -126,7 +128,7 @@ class SourceTable:
             out.append(f"  {text} AS {_P.name(column.name)}")
         if self.source.arrived_at:
             out.append(f"  {_ARRIVED} AS {_P.name(self.source.arrived_at)}")
-        text = "SELECT\n" + ",\n".join(out) + f"\nFROM {self.judged}\nWHERE {_FAULT} IS NULL"
+        text = "SELECT\n" + ",\n".join(out) + f"\nFROM {self.parsed}\nWHERE {self._fault()} IS NULL"
         return f"CREATE TEMPORARY VIEW {_P.exact(self.source.name)} AS\n{text}"
 
     def _scan(self) -> dict[str, str]:
@@ -144,7 +146,7 @@ class SourceTable:
         name, type_ = _P.name(column.name), column.value.type
         if not self.json:
             return f"CAST({name} AS TIMESTAMP({3 if column is self._event_time else 6}))" if type_.name == "timestamp" else name
-        return _from_text(name, type_, 3 if column is self._event_time else 6)
+        return from_text(name, type_, 3 if column is self._event_time else 6)
 
     def _read_as_text(self) -> list[Column]:
         """The columns that the table has as text, and that are none; the event time has a column of its own."""
@@ -224,22 +226,6 @@ def _sent(name: str, type_: Type) -> str:
 
 def _value(column: Column) -> str:
     return _P.exact(f"skw_value_{column.name}")
-
-
-def _from_text(name: str, type_: Type, digits: int) -> str:
-    """A scalar of JSON, as text, in its type; NULL for a text that is none."""
-    if type_.name == "string":
-        return name
-    if type_.name == "bool":
-        return f"CASE {name} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
-    if type_.name in ("int32", "int64"):
-        return f"CASE WHEN REGEXP({name}, '{_DIGITS}') THEN TRY_CAST({name} AS {type_.world('flink')}) END"
-    if type_.name == "timestamp":
-        text = f"REPLACE(REPLACE({name}, 'T', ' '), 'Z', '')"
-        return f"CASE WHEN REGEXP({name}, '{_INSTANT.format(digits)}') THEN TRY_CAST({text} AS TIMESTAMP({digits})) END"
-    if type_.name in ("float32", "float64", "decimal", "date"):
-        return f"TRY_CAST({name} AS {type_.world('flink')})"
-    raise SkewlessError("SK830", f"a value of type {type_} is not read from JSON", hint="Use format: avro.")
 
 
 def _avro(column: Column) -> str:

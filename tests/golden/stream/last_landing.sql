@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.last_landing@1 559ddec171b8';
+SET 'pipeline.name' = 'shop.dev.last_landing@1 a1a960b151aa';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -16,6 +16,8 @@ SET 'execution.checkpointing.min-pause' = '500 ms';
 
 SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 
+SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
+
 SET 'table.exec.source.idle-timeout' = '0 ms';
 
 CREATE TEMPORARY TABLE `skw_read_landings` (
@@ -32,7 +34,7 @@ CREATE TEMPORARY TABLE `skw_read_landings` (
   `skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
   `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
   `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
-  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END, TIMESTAMP '9999-12-31 23:59:59.999'),
+  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?Z?\z') THEN CAST(CAST(SUBSTRING(`landed_at`, 1, 10) AS DATE) AS TIMESTAMP(3)) + (CAST(SUBSTRING(`landed_at`, 12, 2) AS INT) * 3600000 + CAST(SUBSTRING(`landed_at`, 15, 2) AS INT) * 60000 + CAST(SUBSTRING(`landed_at`, 18, 2) AS INT) * 1000 + CAST('0' || SUBSTRING(`landed_at`, 21, 3) AS INT)) * INTERVAL '0.001' SECOND ELSE CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END END, TIMESTAMP '9999-12-31 23:59:59.999'),
   WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.501' SECOND
 ) WITH (
   'connector' = 'kafka',
@@ -59,6 +61,17 @@ CREATE TEMPORARY TABLE `skw_bodies_landings` (
   'format' = 'raw'
 );
 
+CREATE TEMPORARY VIEW `skw_parsed_landings` AS
+SELECT *,
+  CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END AS `skw_value_delay`,
+  CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END AS `skw_value_gate`,
+  CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS `skw_value_diverted`,
+  TRY_CAST(`weight` AS DOUBLE) AS `skw_value_weight`,
+  TRY_CAST(`fare` AS DECIMAL(10,2)) AS `skw_value_fare`,
+  TRY_CAST(`day` AS DATE) AS `skw_value_day`,
+  CASE WHEN REGEXP(`scheduled_at`, '^(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?Z?\z') THEN CAST(CAST(SUBSTRING(`scheduled_at`, 1, 10) AS DATE) AS TIMESTAMP(6)) + (CAST(SUBSTRING(`scheduled_at`, 12, 2) AS INT) * 3600000 + CAST(SUBSTRING(`scheduled_at`, 15, 2) AS INT) * 60000 + CAST(SUBSTRING(`scheduled_at`, 18, 2) AS INT) * 1000 + CAST('0' || SUBSTRING(`scheduled_at`, 21, 3) AS INT)) * INTERVAL '0.001' SECOND ELSE CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END END AS `skw_value_scheduled_at`
+FROM `skw_read_landings`;
+
 CREATE TEMPORARY VIEW `skw_judged_landings` AS
 SELECT *, CASE
   WHEN `landed_at` IS NULL THEN 'landed_at is missing'
@@ -74,16 +87,7 @@ SELECT *, CASE
   WHEN `skw_event_time` <= `skw_arrived_at` - INTERVAL '1.5' SECOND THEN 'late'
   WHEN `skw_event_time` > `skw_arrived_at` + INTERVAL '5' SECOND THEN 'in the future'
 END AS `skw_fault`
-FROM `skw_read_landings`
-CROSS JOIN UNNEST(ARRAY[ROW(
-  CASE WHEN REGEXP(`delay`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`delay` AS BIGINT) END,
-  CASE WHEN REGEXP(`gate`, '^-?(0|[1-9][0-9]*)$') THEN TRY_CAST(`gate` AS INT) END,
-  CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END,
-  TRY_CAST(`weight` AS DOUBLE),
-  TRY_CAST(`fare` AS DECIMAL(10,2)),
-  TRY_CAST(`day` AS DATE),
-  CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END
-)]) AS `skw_values`(`skw_value_delay`, `skw_value_gate`, `skw_value_diverted`, `skw_value_weight`, `skw_value_fare`, `skw_value_day`, `skw_value_scheduled_at`);
+FROM `skw_parsed_landings`;
 
 CREATE TEMPORARY VIEW `landings` AS
 SELECT
@@ -97,8 +101,21 @@ SELECT
   `skw_value_day` AS `day`,
   `skw_value_scheduled_at` AS `scheduled_at`,
   `skw_arrived_at` AS `arrived_at`
-FROM `skw_judged_landings`
-WHERE `skw_fault` IS NULL;
+FROM `skw_parsed_landings`
+WHERE CASE
+  WHEN `landed_at` IS NULL THEN 'landed_at is missing'
+  WHEN `skw_event_time` = TIMESTAMP '9999-12-31 23:59:59.999' THEN 'landed_at is not of type timestamp'
+  WHEN `tailnum` IS NULL THEN 'tailnum is missing'
+  WHEN `delay` IS NOT NULL AND `skw_value_delay` IS NULL THEN 'delay is not of type int64'
+  WHEN `gate` IS NOT NULL AND `skw_value_gate` IS NULL THEN 'gate is not of type int32'
+  WHEN `diverted` IS NOT NULL AND `skw_value_diverted` IS NULL THEN 'diverted is not of type bool'
+  WHEN `weight` IS NOT NULL AND `skw_value_weight` IS NULL THEN 'weight is not of type float64'
+  WHEN `fare` IS NOT NULL AND `skw_value_fare` IS NULL THEN 'fare is not of type decimal(10,2)'
+  WHEN `day` IS NOT NULL AND `skw_value_day` IS NULL THEN 'day is not of type date'
+  WHEN `scheduled_at` IS NOT NULL AND `skw_value_scheduled_at` IS NULL THEN 'scheduled_at is not of type timestamp'
+  WHEN `skw_event_time` <= `skw_arrived_at` - INTERVAL '1.5' SECOND THEN 'late'
+  WHEN `skw_event_time` > `skw_arrived_at` + INTERVAL '5' SECOND THEN 'in the future'
+END IS NULL;
 
 CREATE TEMPORARY TABLE `skw_features` (
   `tailnum` STRING NOT NULL,

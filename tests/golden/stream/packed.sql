@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.packed@1 27c7e306ba0e';
+SET 'pipeline.name' = 'shop.dev.packed@1 7f37b5981d43';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -15,6 +15,8 @@ SET 'execution.checkpointing.interval' = '5 s';
 SET 'execution.checkpointing.min-pause' = '500 ms';
 
 SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
+
+SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 
 SET 'table.exec.source.idle-timeout' = '0 ms';
 
@@ -40,6 +42,10 @@ CREATE TEMPORARY TABLE `skw_read_packed_landings` (
   'avro.timestamp_mapping.legacy' = 'false'
 );
 
+CREATE TEMPORARY VIEW `skw_parsed_packed_landings` AS
+SELECT *
+FROM `skw_read_packed_landings`;
+
 CREATE TEMPORARY VIEW `skw_judged_packed_landings` AS
 SELECT *, CASE
   WHEN `landed_at` IS NULL THEN 'landed_at is missing'
@@ -47,7 +53,7 @@ SELECT *, CASE
   WHEN `skw_event_time` <= `skw_arrived_at` - INTERVAL '1' SECOND THEN 'late'
   WHEN `skw_event_time` > `skw_arrived_at` + INTERVAL '5' SECOND THEN 'in the future'
 END AS `skw_fault`
-FROM `skw_read_packed_landings`;
+FROM `skw_parsed_packed_landings`;
 
 CREATE TEMPORARY VIEW `packed_landings` AS
 SELECT
@@ -56,8 +62,13 @@ SELECT
   `delay` AS `delay`,
   `picture` AS `picture`,
   `skw_arrived_at` AS `arrived_at`
-FROM `skw_judged_packed_landings`
-WHERE `skw_fault` IS NULL;
+FROM `skw_parsed_packed_landings`
+WHERE CASE
+  WHEN `landed_at` IS NULL THEN 'landed_at is missing'
+  WHEN `tailnum` IS NULL THEN 'tailnum is missing'
+  WHEN `skw_event_time` <= `skw_arrived_at` - INTERVAL '1' SECOND THEN 'late'
+  WHEN `skw_event_time` > `skw_arrived_at` + INTERVAL '5' SECOND THEN 'in the future'
+END IS NULL;
 
 CREATE TEMPORARY TABLE `skw_features` (
   `tailnum` STRING NOT NULL,
