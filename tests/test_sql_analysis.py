@@ -119,6 +119,23 @@ def test_the_range_of_a_double_turns_with_its_sign(expression: str, found: list[
 
 
 @pytest.mark.parametrize(("expression", "found"), [
+    ("7 // 2", []), ("7 // nullif(i, 0)", []), ("i // nullif(1 + 1, 0)", []), ("7 // nullif(case when b then i end, 0)", []),
+    ("7 // nullif(1 + 1, 0)", ["arith.divide_constants"]),
+    ("7 // nullif(case when 'a' = 'b' then i end, 0)", ["arith.divide_constants"]),
+    ("cast(5 as double) / nullif(cast(0 as double), 0)", ["arith.divide_constants"]),
+])
+def test_constants_are_divided_by_plain_numbers_only(expression: str, found: list[str]) -> None:
+    assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
+
+
+@pytest.mark.parametrize(("regex", "found"), [
+    ("b+", []), ("^a", []), ("a?b*", ["text.regex_empty"]), ("^", ["text.regex_empty"]), ("b*$", ["text.regex_empty"]),
+])
+def test_what_is_replaced_has_a_character(regex: str, found: list[str]) -> None:
+    assert [f.rule.id for f in read(f"select regexp_replace(s, '{regex}', '-', 'g') as v from events").findings] == found
+
+
+@pytest.mark.parametrize(("expression", "found"), [
     ("i // nullif(small - 5, 0)", ["arith.overflow_int"]), ("k // nullif(i, 0)", ["arith.divide_least"]), ("k // 60", []),
     ("i % nullif(small - 5, 0)", ["arith.overflow_int"]), ("k // nullif(small, 0)", []), ("small // nullif(i, 0)", []),
 ])

@@ -269,6 +269,9 @@ def divide(t: Typer, node: exp.Expr) -> Value:
         t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
         return Value(FLOAT64, nullable=True)
     _beside_double(t, node, left, right)
+    if _constant(node.this) and _constant(node.expression) and not _plain_divisor(node.expression):
+        t.hit("arith.divide_constants", node)
+        return UNKNOWN_VALUE
     _guarded(t, node, right, "arith.divide_zero")
     if whole and left.is_int and right.is_int and _least_by_minus_one(left, right):
         return _overflows(t, node, common(left.type, right.type, []), "arith.divide_least")
@@ -292,6 +295,25 @@ def _overflows(t: Typer, node: exp.Expr, type_: Type, widest: str) -> Value:
         t.hit("arith.overflow_int", node, type="INTEGER")
     node.meta["wide"] = INT64 if type_ != INT64 else Type("decimal", 38, 0)
     return Value(INT64 if type_ != INT64 else Type("decimal", 38, 0), nullable=True)
+
+
+def _constant(node: exp.Expr) -> bool:
+    """Whether a planner may see one value in it: all its columns hold one number, or are hidden by a constant condition."""
+    if isinstance(node, exp.Column):
+        known = node.meta["value"]
+        return known.lo is not None and known.lo == known.hi
+    if isinstance(node, (exp.AggFunc, exp.Window, exp.Query)):
+        return False
+    branches = node.args["ifs"] if isinstance(node, exp.Case) else [node] if isinstance(node, exp.If) else []
+    return any(_constant(branch.this) for branch in branches) or all(map(_constant, node.iter_expressions()))
+
+
+def _plain_divisor(node: exp.Expr) -> bool:
+    """A number that is written out and not 0, perhaps guarded or cast."""
+    inner = node.unnest()
+    while isinstance(inner, (exp.Cast, exp.Nullif, exp.Coalesce)):
+        inner = inner.this.unnest()
+    return number(inner) not in (None, 0)
 
 
 def _guarded(t: Typer, node: exp.Expr, divisor: Value, rule: str) -> None:

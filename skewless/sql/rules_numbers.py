@@ -52,6 +52,11 @@ NUMBERS: tuple[Rule, ...] = (
          fact="A zero divisor raises in Postgres, gives Infinity in DuckDB, and kills a Flink job at that row again and "
               "again.",
          fix="guard_divisor"),
+    Rule("arith.divide_constants", "refuse", "SK206",
+         "a constant divided by a computed constant or by 0",
+         message="{x} divides constants",
+         hint="Write the quotient itself, or NULL.",
+         fact="Flink's planner fails on it with an error of Java."),
     Rule("arith.divide", "allow", "",
          "`/` on doubles, guarded; `//` on integers, guarded"),
     Rule("arith.divide_least", "refuse", "SK207",

@@ -149,8 +149,12 @@ def regex_replace(t: Typer, node: exp.Expr) -> Value:
     modifiers = node.args.get("modifiers")
     every = modifiers is not None and modifiers.name == "g"
     plain = replacement is not None and isinstance(replacement, exp.Literal) and not re.search(r"[\\$]", replacement.name)
-    text = isinstance(regex, str) and _REGEX.fullmatch(regex) is not None and regex.strip("^$*?") != ""
-    t.hit("text.regex" if every and plain and text else "text.regex_other", node)
+    rule = "text.regex"
+    if not (every and plain and isinstance(regex, str) and _REGEX.fullmatch(regex)):
+        rule = "text.regex_other"
+    elif re.match(regex, ""):
+        rule = "text.regex_empty"
+    t.hit(rule, node)
     return replace(inner, constant=None, ascii=inner.ascii and plain and replacement.name.isascii())  # type: ignore[union-attr]
 
 

@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from skewless.sql.value import BOOL, DATE, FLOAT64, STRING, TIMESTAMP, Value, either, stored_as
+from skewless.sql.value import BOOL, DATE, FLOAT64, INT32, STRING, TIMESTAMP, Value, either, stored_as
 from skewless.sql.zeros import from_exact
 from skewless.stream.lower.constants import compute
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
@@ -115,6 +115,8 @@ def modulo(p: Printer, node: exp.Mod) -> str:
     left, right = value(node.left), value(node.right)
     if p.flink and left.is_decimal and right.is_int:     # Flink would cast the dividend to the integer's type, and wrap it
         return f"MOD({p.text(node.left)}, {p.cast(p.text(node.right), stored_as(right))})"
+    if p.flink and left.is_int and right.type == INT32 != left.type:     # a remainder and its sum have the divisor's type there
+        return f"MOD({p.text(node.left)}, {p.cast(p.text(node.right), left.type)})"
     return p.call("MOD", node.left, node.right)
 
 
@@ -258,7 +260,8 @@ def in_(p: Printer, node: exp.In, negated: bool = False) -> str:
     zeros = [item for item in node.expressions if _meets_zero(p, node.this, item)]
     if zeros:
         rest = [item.copy() for item in node.expressions if not _meets_zero(p, node.this, item)]
-        parts = [f"ABS({p.text(node.this)}) = 0"]
+        given = dict.fromkeys(p.text(zero) if value(zero).nullable else "0" for zero in zeros)      # NULL has a range of 0, too
+        parts = [f"ABS({p.text(node.this)}) = {zero}" for zero in given]
         parts += [str(in_(p, exp.In(this=node.this.copy(), expressions=rest)))] if rest else []
         return Infix(f"{'NOT ' if negated else ''}({' OR '.join(parts)})")
     subject, *items = alike(p, node.this, *node.expressions)
