@@ -47,6 +47,9 @@ class StreamedOnline:
     def write(self, batch: Rows) -> tuple[Rows, int]:
         """Writes the newest row of each entity; the rows that count, and how many keys were written. Raises SK600, SK604.
 
+        Where the newest slot had other values before, those go first: a row with the values that the store has already is a
+        version of its own when another one came between.
+
         A row before complete_through is none of a stream's: it is left out, and its key named to the next sync where an earlier
         life of this writer may have written it.
         """
@@ -56,10 +59,12 @@ class StreamedOnline:
             batch = batch.where(~late)
         if not len(batch):
             return batch, 0
-        keys, values = newest(self.store.namespace, self.view, batch, self._stamp_us + self._offset_us)
-        written = self.store.write_stream_rows(self.view, keys, values)
-        again = self._after_a_sync([keys[i].as_py() for i in written.refresh], [values[i].as_py() for i in written.refresh])
-        return batch, written.applied + again
+        applied = 0
+        for keys, values in newest(self.store.namespace, self.view, batch, self._stamp_us + self._offset_us):
+            written = self.store.write_stream_rows(self.view, keys, values)
+            some = written.refresh
+            applied = written.applied + self._after_a_sync([keys[i].as_py() for i in some], [values[i].as_py() for i in some])
+        return batch, applied
 
     def disown(self, late: Rows) -> None:
         """The next sync repairs the keys whose stored row may be one of these. Raises SK600."""
@@ -93,9 +98,10 @@ class StreamedOnline:
         return applied
 
 
-def newest(namespace: str, view: View, batch: Rows, stamp_us: int) -> tuple[pa.Array, pa.Array]:
-    """Key and row of each entity, no key twice: the greatest (event_timestamp, ingested_at), and of a run of equal values in
-    that slot the earliest ingested_at, as law 2 has it. Of rows that came in one instant the last one counts."""
+def newest(namespace: str, view: View, batch: Rows, stamp_us: int) -> list[tuple[pa.Array, pa.Array]]:
+    """Keys and rows to write, one after the other, no key twice in one. The last holds each entity's newest row: the greatest
+    (event_timestamp, ingested_at), and of a run of equal values in that slot the earliest ingested_at, as law 2 has it. One
+    before it holds what those slots held before, where they did. Of rows that came in one instant the last one counts."""
     names = rows.encode_keys(namespace, view, batch.table)
     codes = np.asarray(names.dictionary_encode().indices)
     event, ingested = batch.instants(EVENT_TIMESTAMP), batch.instants(INGESTED_AT)
@@ -106,12 +112,13 @@ def newest(namespace: str, view: View, batch: Rows, stamp_us: int) -> tuple[pa.A
     again = (np.diff(codes[slot]) == 0) & (np.diff(ingested[slot]) == 0)
     slot = slot[~np.append(again, False)]                       # of one instant the last message is the row
     values = rows.encode_rows(view, batch.table.take(pa.array(slot)), stamp_us)
-    chosen = np.arange(len(slot))
-    if len(slot) > len(latest):
-        body = pc.binary_slice(values, HEADER_SIZE, _END)        # without an end Arrow multiplies beyond 64 bits
-        same = np.concatenate([[False], np.asarray(pc.equal(body[1:], body[:-1]))])
-        same &= np.concatenate([[False], codes[slot][1:] == codes[slot][:-1]])
-        run = np.maximum.accumulate(np.where(same, 0, chosen))
-        chosen = run[np.flatnonzero(np.append(codes[slot][1:] != codes[slot][:-1], True))]
-        values = values.take(pa.array(chosen))
-    return names.take(pa.array(slot[chosen])), values
+    if len(slot) == len(latest):
+        return [(names.take(pa.array(slot)), values)]
+    body = pc.binary_slice(values, HEADER_SIZE, _END)            # without an end Arrow multiplies beyond 64 bits
+    entity = codes[slot]
+    same = np.concatenate([[False], np.asarray(pc.equal(body[1:], body[:-1])) & (entity[1:] == entity[:-1])])
+    runs = np.flatnonzero(~same)                                # where the values of a slot change
+    last = np.append(entity[runs][1:] != entity[runs][:-1], True)
+    before = np.append(last[1:] & ~last[:-1], False)
+    passes = [runs[before], runs[last]] if before.any() else [runs[last]]
+    return [(names.take(pa.array(slot[some])), values.take(pa.array(some))) for some in passes]

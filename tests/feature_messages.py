@@ -87,7 +87,7 @@ class Topic:
 
     def __post_init__(self) -> None:
         self.config = Config(root=str(self.root), project=f"shop{next(_names)}", online_store=self.store_url)
-        self.brokers = {"bootstrap.servers": self.stack.endpoints["kafka"], "log_level": 0}
+        self.brokers: dict[str, Any] = {"bootstrap.servers": self.stack.endpoints["kafka"], "log_level": 0}
         self.name = messages.topic(self.config.namespace, self.view)
         self.admin = AdminClient(self.brokers)
         self.make()
