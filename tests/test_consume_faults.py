@@ -11,10 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, TableFeatures
 
 from skewless.audit import audit_view
 from skewless.clock import format_instant, parse_instant
@@ -22,8 +26,9 @@ from skewless.dev.stack import Stack
 from skewless.sync import consume
 from skewless.sync.batch import sync_view
 from skewless.warehouse.lake import LakeTable
+from skewless.warehouse.pending import Part
 from skewless.warehouse.upkeep import compact
-from tests.feature_messages import Topic, eventually, newest, streamed
+from tests.feature_messages import Topic, eventually, newest, streamed, table_of
 from tests.history_driver import Driver
 from tests.test_lake_states import BEGIN, HOUR, Oracle, plain
 
@@ -224,6 +229,40 @@ def test_a_disk_that_refuses_is_waited_for(topic: MakeTopic) -> None:
     consumer.terminate()
     assert consumer.wait(60) == 0
     t.check()
+
+
+def lie_there(table: LakeTable) -> set[str]:
+    return {path.name for path in table.path.rglob("*.parquet")}
+
+
+def test_a_flush_that_fails_leaves_no_files(tmp_path: Path) -> None:
+    """The file of an earlier day is complete when that of a later one does not fit."""
+    table, chance = LakeTable(tmp_path, streamed()), random.Random(3)
+    table.create()
+    small = [(f"k{i}", NOON * 1000 + i, 1, 1.0, 10) for i in range(10)]
+    large = [(f"k{i}", NOON * 1000 + 40 * 24 * HOUR + i, chance.getrandbits(60), chance.random(), 10) for i in range(30_000)]
+    part = Part("t:0", table_of(table.view, small + large), pa.array(range(30_010)), 30_010)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(duckdb.IOException):
+            table.append_parts([part])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert lie_there(table) == set()
+    assert table.append_parts([part]).rows == 30_010 and len(lie_there(table)) == 2
+
+
+def test_a_commit_that_is_refused_leaves_no_files(tmp_path: Path) -> None:
+    """Another tool has given the table a feature that we cannot write."""
+    table = LakeTable(tmp_path, streamed())
+    part = Part("t:0", table_of(table.view, [("k", NOON * 1000, 1, 1.0, 10)]), pa.array([0]), 1)
+    table.append_parts([part])
+    before = lie_there(table)
+    DeltaTable(table.path).alter.add_feature(TableFeatures.IdentityColumns, allow_protocol_versions_increase=True)
+    with pytest.raises(Exception, match="(?i)commit|feature"):
+        table.append_parts([replace(part, offsets=pa.array([1]), end=2)])
+    assert lie_there(table) == before
 
 
 def test_a_batch_that_corrects_and_retracts_while_the_stream_goes_on(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:

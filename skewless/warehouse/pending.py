@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -94,8 +95,25 @@ def _commit(
     entry = LedgerEntry(
         kind=ledger.PENDING, r_us=stamp, rows_in=rows.num_rows, newest_ingested_us=newest, run_id=run_id, late_rows=late
     )
-    table.commit(entry, added=_write(table, rows, stamp), transactions=transactions)
+    paths = _write(table, rows, stamp)
+    with _discarding(table, paths):
+        table.commit(entry, added=paths, transactions=transactions)
     return stamp
+
+
+def _committed(table: LakeTable, paths: list[str]) -> bool:
+    """Whether the table knows these files; True where that cannot be told."""
+    try:
+        return not {file.path for file in files.live(table._open())}.isdisjoint(paths)
+    except Exception:
+        return True
+
+
+def _discard(table: LakeTable, paths: list[str]) -> None:
+    """Files that no commit names; on a full disk every try would leave some."""
+    for path in [] if _committed(table, paths) else paths:
+        with suppress(OSError):
+            (table.path / path).unlink(missing_ok=True)
 
 
 def _grow(table: LakeTable) -> None:
@@ -123,8 +141,8 @@ def _write(table: LakeTable, rows: pa.Table, stamp: int) -> list[str]:
     version = columns.quoted([*columns.slot(view), INGESTED])
     items = [f"{columns.normalised(n, t)} as {quote(n)}" for n, t in columns.stored(view) if n != SUPERSEDED]
     date = columns.event_date(partition, EVENT)
-    paths = []
-    with memory() as con:
+    paths: list[str] = []
+    with _discarding(table, paths), memory() as con:
         con.register("skw_rows", rows.append_column(_PLACE, pa.array(range(rows.num_rows), pa.int64())))
         con.execute(
             f"create temp table skw_pending as select {', '.join(items)}, cast(null as timestamp) as {SUPERSEDED} from skw_rows "
@@ -132,9 +150,19 @@ def _write(table: LakeTable, rows: pa.Table, stamp: int) -> list[str]:
         ).fetchall()
         for (day,) in con.execute(f"select distinct cast({date} as varchar) from skw_pending order by 1").fetchall():
             path = files.new_path(table.path, "pending", day, stamp, view.schema.fingerprint)
+            paths.append(path)
             con.execute(
                 f"copy (select * from skw_pending where {date} = date '{day}' order by {columns.quoted([EVENT, *view.key_names])}"
                 f", {INGESTED}) to {columns.text(str(table.path / path))} (format parquet, compression zstd)"
             ).fetchall()
-            paths.append(path)
     return paths
+
+
+@contextmanager
+def _discarding(table: LakeTable, paths: list[str]) -> Iterator[None]:
+    """When the block fails, none of these files stays, unless a commit has them."""
+    try:
+        yield
+    except BaseException:
+        _discard(table, paths)
+        raise
