@@ -41,6 +41,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid.split("::")[0])
 
+        def remove_node(self, node: Any) -> str | None:
+            """The base class would give a test that ended its process to the next one, and so on."""
+            units = self.assigned_work.get(node, {}).values()
+            ended: str | None = next((test for unit in units for test, done in unit.items() if not done), None)
+            for unit in units:
+                if ended in unit:
+                    unit[ended] = True
+            super().remove_node(node)
+            return ended
+
     return Together(config, log)
 
 
