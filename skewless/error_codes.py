@@ -185,6 +185,7 @@ CODES: dict[str, str] = {
     "SK863": "a consumer cannot go on: its membership ended, or the offsets of a topic went back",
     "SK864": "a consumer was stopped before everything that it had read was written",
     # SK9xx: environment
+    "SK865": "messages were deleted by the brokers before a consumer had read them",
     "SK910": "dbt is not installed in this environment",
     "SK911": "a dbt command failed",
     "SK912": "sqlglot is installed in its compiled build",

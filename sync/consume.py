@@ -24,6 +24,7 @@ from skewless.sync.dead_letters import DeadLetters
 from skewless.sync.feature_topic import Rows
 from skewless.sync.goal import Goal
 from skewless.sync.patience import GaveUp, Patience
+from skewless.sync.retention import lost, warning
 from skewless.sync.view_stream import Piece, Place, Reload, ViewStream
 
 STORES = ("both", "online", "offline")
@@ -206,9 +207,12 @@ class Consumer:
             if message.error() is not None:
                 self._event(message, place, ends)
             elif place in owners:
-                if message.offset() < (ends[place] or 0):
-                    raise _ended(f"the offsets of {place[0]} go back: the topic was deleted and made again, or cut")
-                ends[place] = message.offset() + 1
+                at, expected = message.offset(), ends[place]
+                if at != expected:
+                    if at < (expected or 0):
+                        raise _ended(f"the offsets of {place[0]} go back: the topic was deleted and made again, or cut")
+                    self._gap(place, expected, at)
+                ends[place] = at + 1
                 by_topic.setdefault(place[0], []).append(message)
         self._busy = True
         try:
@@ -219,6 +223,17 @@ class Consumer:
         for place, end in ends.items():
             if self.partitions.get(place) is owners[place]:
                 owners[place].read = end
+
+    def _gap(self, place: Place, expected: int | None, first: int) -> None:
+        """Says and counts what the brokers deleted before it was read."""
+        busy, self._busy = self._busy, True
+        try:
+            gone = self._patience.until_done("Kafka", lambda: lost(self._kafka, place, expected, first))
+        finally:
+            self._busy = busy
+        if gone:
+            self.streams[place[0]].counts.lost += len(gone)
+            self.say(warning(self.streams[place[0]].view, place, gone))
 
     def _write(self, stream: ViewStream, some: list[Any], owners: dict[Place, Partition]) -> None:
         before = stream.view
@@ -240,6 +255,8 @@ class Consumer:
         error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
             if place in ends:
+                if message.offset() > (ends[place] or 0):
+                    self._gap(place, ends[place], message.offset())
                 ends[place] = max(message.offset(), ends[place] or 0)
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             self._tell(f"the topic {message.topic()} does not exist yet; waiting for it")

@@ -27,7 +27,8 @@ Reload = Callable[[View], View | None]
 @dataclass
 class Counts:
     """What one view's messages became. `online`: keys written; `offline`: rows written; `late`: rows that belong to the batch;
-    `repeated`: rows that the history had already; `dead`: messages that are no rows."""
+    `repeated`: rows that the history had already; `dead`: messages that are no rows; `lost`: messages that
+    the brokers had deleted before they were read."""
 
     messages: int = 0
     online: int = 0
@@ -35,6 +36,7 @@ class Counts:
     late: int = 0
     repeated: int = 0
     dead: int = 0
+    lost: int = 0
     newest_event_timestamp_us: int | None = None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from skewless import messages
@@ -47,7 +48,7 @@ def test_rows_reach_both_stores_and_the_newest_is_online(topic: NewTopic) -> Non
     t = topic()
     late = ("e1", NOON - 5 * MINUTE, None, None)
     t.send(*rows(20), late, *rows(3), ("e2", NOON + 17 * MINUTE, -7, 0.5), ("é|}", NOON, 1, -0.0))
-    consumer = t.once()
+    consumer = t.once(flush_seconds=30)
     t.check()
     (stream,) = consumer.streams.values()
     assert (stream.counts.messages, stream.counts.offline, stream.counts.dead, stream.counts.late) == (26, 26, 0, 0)
@@ -148,6 +149,29 @@ def test_what_is_read_again_changes_nothing(topic: NewTopic) -> None:
     overlap = t.once(flush_rows=7).streams[t.name].counts
     assert (overlap.messages, overlap.offline, overlap.repeated) == (13, 7, 6)
     t.check()
+
+
+def test_what_retention_took_before_it_was_read_is_said_and_counted(topic: NewTopic) -> None:
+    t = topic(partitions=1)
+    t.send(*rows(10))
+    first = t.once()
+    assert first.streams[t.name].counts.lost == 0
+    t.send(*rows(10, 10))
+    cut = [TopicPartition(t.name, 0, 15)]
+    t.admin.delete_records(cut)[cut[0]].result(30)
+    counts = t.once().streams[t.name].counts
+    assert (counts.messages, counts.offline, counts.lost) == (5, 5, 5)
+    (said,) = [said for said in t.said if "SK865" in said]
+    assert said.startswith("warning[SK865]: 5 messages of events@1") and "offsets 10 to 14" in said and "retention.ms" in said
+    t.send(*rows(3, 20))
+    cut = [TopicPartition(t.name, 0, 23)]
+    t.admin.delete_records(cut)[cut[0]].result(30)
+    with t.running() as consumer:
+        eventually(lambda: t.offsets() == {0: 23})
+        assert consumer.streams[t.name].counts.lost == 3, "also when nothing is left"
+        t.send(*rows(2, 23))
+        eventually(lambda: consumer.streams[t.name].counts.offline == 2)
+    assert consumer.streams[t.name].counts.lost == 3
 
 
 @pytest.mark.parametrize("where", ["before the history", "after the history"])

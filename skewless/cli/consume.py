@@ -123,7 +123,7 @@ class _Progress:
                 c = stream.counts
                 say(
                     f"{stream.view.ref}: {c.messages} messages, {c.online} keys online, {c.offline} rows offline, {c.late} late, "
-                    f"{c.repeated} there already, {c.dead} dead letters"
+                    f"{c.repeated} there already, {c.dead} dead letters" + (f", {c.lost} LOST to retention" if c.lost else "")
                 )
 
     def _document(self, last: bool) -> dict[str, Any]:
