@@ -179,13 +179,14 @@ CODES: dict[str, str] = {
     "SK845": "the job of a view fails",
     "SK846": "the state of a stream is not there any more",
     "SK847": "what answers at the JobManager's address is not its REST API",
+    "SK848": "a property of Kafka's clients is not known, or refused",
     "SK860": "there is no streamed view to consume",
     "SK861": "Kafka does not answer when a consumer starts",
     "SK862": "Kafka does not take the dead letters of a consumer, or does not describe its topic",
     "SK863": "a consumer cannot go on: its membership ended, or the offsets of a topic went back",
     "SK864": "a consumer was stopped before everything that it had read was written",
-    # SK9xx: environment
     "SK865": "messages were deleted by the brokers before a consumer had read them",
+    # SK9xx: environment
     "SK910": "dbt is not installed in this environment",
     "SK911": "a dbt command failed",
     "SK912": "sqlglot is installed in its compiled build",
