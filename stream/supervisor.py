@@ -6,8 +6,10 @@ It holds nothing: killed at any time, the next one goes on. Several do no harm, 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 
 from skewless.clock import format_instant, now_us
@@ -54,12 +56,12 @@ class Supervisor:
         self._lost = _Trying()
 
     def run(self, stop: Event) -> None:
-        """Looks after the streams until `stop` is set; an error of one does not touch the others."""
+        """Looks after the streams until `stop` is set. Whatever error comes is said, and ends nothing."""
         while not stop.is_set():
             try:
                 self.once()
-            except SkewlessError as error:
-                self._failed(self._lost, "the registry", error)
+            except Exception as error:
+                self._failed(self._lost, "the registry" if isinstance(error, SkewlessError) else "this look", error)
             stop.wait(LOOK_SECONDS)
 
     def once(self) -> bool:
@@ -70,7 +72,7 @@ class Supervisor:
         try:
             jobs = self._jobs()
             jobs.cluster.manager.jobs()
-        except SkewlessError as error:
+        except Exception as error:
             self._cluster = None
             self._failed(self._lost, "the cluster", error)
             return False
@@ -101,7 +103,7 @@ class Supervisor:
                 return False
             self._gone(jobs.cluster.manager, stream, state, trying)
             started = jobs.resume(self.records.require(stream.view, stream.version))
-        except SkewlessError as error:
+        except Exception as error:      # whatever it is, the other streams are looked after
             self._failed(trying, stream.ref, error)
             return False
         if started is not None:
@@ -142,10 +144,10 @@ class Supervisor:
         if values:
             self.records.note(stream, **values)
 
-    def _failed(self, trying: _Trying, what: str, error: SkewlessError) -> None:
+    def _failed(self, trying: _Trying, what: str, error: Exception) -> None:
         trying.failures += 1
         trying.not_before = self._clock() + _wait(trying.failures)
-        self._tell(trying, f"{what}: {error.render()}")
+        self._tell(trying, f"{what}: {error.render() if isinstance(error, SkewlessError) else _unexpected(error)}")
 
     def _tell(self, trying: _Trying, text: str) -> None:
         if text != trying.said:
@@ -156,6 +158,12 @@ class Supervisor:
 def log_line(text: str) -> str:
     """A line of the log: when, and what."""
     return f"{format_instant(now_us() // 1000 * 1000)} {text}"
+
+
+def _unexpected(error: Exception) -> str:
+    """An error that nobody foresaw, with the place where it happened."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
 
 
 def _wait(failures: int) -> float:
