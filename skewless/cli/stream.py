@@ -56,7 +56,8 @@ def emit(
 ) -> None:
     """Print the complete Flink SQL of a streamed view: settings, topics, the models beneath it, and the job.
 
-    It runs as it is in Flink's sql-client, a SQL Gateway and PyFlink. With --json: the job's name, fingerprint and statements.
+    It runs as it is in Flink's sql-client. With --json: the job's name, fingerprint, and the statements one by one, for a SQL
+    Gateway, or for PyFlink, whose execute_sql refuses SET: there, such a line is a setting of the table environment.
     Example: skewless stream emit carrier_delays --kafka localhost:9092
     """
     from skewless.cli.stream_project import Project, kafka_of
