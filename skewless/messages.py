@@ -21,6 +21,8 @@ FORMAT = 1
 HEADER = f"skw{FORMAT}"
 EVENT_TIMESTAMP = "event_timestamp"
 DEAD_LETTERS = "dead-letters"
+BOTH = "both"
+STORES = (BOTH, "online", "offline")
 _RECORD, _NAMESPACE = "record", "org.apache.flink.avro.generated"      # what Flink calls the record; a reader needs no name
 _AVRO: dict[str, Any] = {
     "bool": "boolean", "int32": "int", "int64": "long", "float32": "float", "float64": "double", "string": "string",
@@ -37,6 +39,11 @@ def topic(namespace: str, view: View) -> str:
 def dead_letter_topic(namespace: str, view: View) -> str:
     """The topic of the events that a view's job, and of the messages that its consumer, could not use."""
     return f"{topic(namespace, view)}.{DEAD_LETTERS}"
+
+
+def group(namespace: str, stores: str = BOTH) -> str:
+    """The consumer group that writes a namespace's rows: one for both stores, another, with its own progress, for each."""
+    return f"skewless.{namespace}" + ("" if stores == BOTH else f".{stores}")
 
 
 def header(view: View) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from skewless import messages
@@ -16,17 +18,32 @@ from skewless.stream.topics import Topics
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A topic and who reads it: the next offset of each partition, where the reader goes on, and how many messages lie between.
 
-    A reader of events commits with each checkpoint of its job.
+    A reader of events commits with each checkpoint of its job. `group`: how the brokers call the reader;
+    `stores`: what a reader of rows writes, `both`, `online` or `offline`.
     """
 
     topic: str
+    group: str
+    stores: str = ""
     end: dict[int, int]
     committed: dict[int, int]
     lag: int
 
 
+class Letters(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic of dead letters: the next offset of each partition, and how many letters job and consumer ever sent there."""
+
+    topic: str
+    end: dict[int, int]
+    count: int
+
+
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream. `job_state` is Flink's word, "" for a job that the cluster does not know, `?` where it does not answer."""
+    """One stream. `job_state` is Flink's word, "" for a job that the cluster does not know, `?` where it does not answer.
+
+    `readers`: the consumer groups that ever took rows, of both stores or of one; `rows`: the one of them that is furthest
+    behind, or nobody's reading where there is none. `trouble`: why the job does not run, or what did not answer.
+    """
 
     view: str
     topic: str
@@ -43,6 +60,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     start: dict[str, object] = {}
     events: tuple[Reading, ...] = ()
     rows: Reading | None = None
+    readers: tuple[Reading, ...] = ()
+    dead_letters: Letters | None = None
     complete_through_us: int | None = None
     newest_event_us: int | None = None
     lag_us: int | None = None
@@ -104,16 +123,26 @@ def _job(stream: StreamJob, manager: JobManager) -> dict[str, object]:
 
 def _readings(view: View, namespace: str, topics: Topics) -> dict[str, object]:
     assert view.stream is not None
-    rows = messages.topic(namespace, view)
-    counts = topics.partitions([rows, *(s.topic for s in view.stream.sources)])
-    events = [_reading(topics, s.topic, counts[s.topic], rows) for s in view.stream.sources if s.topic in counts]
-    out: dict[str, object] = {"events": [msgspec.to_builtins(r) for r in events]}
+    rows, dead = messages.topic(namespace, view), messages.dead_letter_topic(namespace, view)
+    counts = topics.partitions([rows, dead, *(s.topic for s in view.stream.sources)])
+    events = [r for s in view.stream.sources if s.topic in counts for r in _read(topics, s.topic, counts[s.topic], {rows: ""})]
+    out: dict[str, object] = {"events": msgspec.to_builtins(events)}
     if rows in counts:
-        out["rows"] = msgspec.to_builtins(_reading(topics, rows, counts[rows], f"skewless.{namespace}"))
+        every = _read(topics, rows, counts[rows], {messages.group(namespace, stores): stores for stores in messages.STORES})
+        readers = [r for r in every if r.committed]
+        slowest = max(readers, key=lambda r: r.lag, default=every[0])
+        out |= {"rows": msgspec.to_builtins(slowest), "readers": msgspec.to_builtins(readers)}
+    if dead in counts:
+        end = topics.ends(dead, counts[dead])
+        out["dead_letters"] = {"topic": dead, "end": end, "count": sum(end.values())}
     return out
 
 
-def _reading(topics: Topics, topic: str, count: int, group: str) -> Reading:
-    end, begin, committed = topics.ends(topic, count), topics.begins(topic, count), topics.committed(group, topic, count)
-    lag = sum(max(0, end[p] - max(committed.get(p, 0), begin[p])) for p in end)
-    return Reading(topic=topic, end=end, committed=committed, lag=lag)
+def _read(topics: Topics, topic: str, count: int, groups: Mapping[str, str]) -> list[Reading]:
+    """How each group reads a topic; group -> the stores that it writes."""
+    end, begin, out = topics.ends(topic, count), topics.begins(topic, count), []
+    for group, stores in groups.items():
+        committed = topics.committed(group, topic, count)
+        lag = sum(max(0, end[p] - max(committed.get(p, 0), begin[p])) for p in end)
+        out.append(Reading(topic=topic, group=group, stores=stores, end=end, committed=committed, lag=lag))
+    return out

@@ -22,14 +22,21 @@ Offsets = dict[int, int]
 
 
 class Topics:
-    """The brokers of a project. Every method raises SK838 where they do not answer, or refuse."""
+    """The brokers of a project. Every method raises SK838 where they do not answer within `seconds`, or refuse."""
 
-    def __init__(self, kafka: Kafka) -> None:
-        self.servers = kafka.bootstrap_servers
+    def __init__(self, kafka: Kafka, seconds: float = ANSWER_SECONDS_MAX) -> None:
+        self.servers, self._seconds = kafka.bootstrap_servers, seconds
         try:
             self._admin = AdminClient(client_settings(kafka.bootstrap_servers, kafka.properties))
         except KafkaException as error:
             raise self._refusal("make a client", error) from None
+
+    def reach(self) -> None:
+        """Returns when they answer."""
+        try:
+            self._admin.describe_cluster(request_timeout=self._seconds).result()
+        except KafkaException as error:
+            raise self._refusal("describe themselves", error) from None
 
     def prepare(self, view: View, namespace: str, partitions: int = 0) -> tuple[str, ...]:
         """Makes a view's topics where they are absent; the names of those that were made.
@@ -55,7 +62,7 @@ class Topics:
     def partitions(self, topics: Iterable[str]) -> dict[str, int]:
         """The number of partitions of each topic that exists."""
         out = {}
-        for name, future in self._admin.describe_topics(TopicCollection([*topics]), request_timeout=ANSWER_SECONDS_MAX).items():
+        for name, future in self._admin.describe_topics(TopicCollection([*topics]), request_timeout=self._seconds).items():
             try:
                 out[name] = len(future.result().partitions)
             except KafkaException as error:
@@ -85,7 +92,7 @@ class Topics:
         """Where a group of readers goes on, of each partition in which it has committed."""
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(count)])
         try:
-            (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS_MAX).values()
+            (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=self._seconds).values()
             return {p.partition: p.offset for p in future.result().topic_partitions if p.offset >= 0}
         except KafkaException as error:
             raise self._refusal(f'read the offsets of the group "{group}"', error) from None
@@ -93,14 +100,14 @@ class Topics:
     def _offsets(self, topic: str, count: int, spec: OffsetSpec) -> Offsets:
         asked = {TopicPartition(topic, p): spec for p in range(count)}
         try:
-            found = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS_MAX)
+            found = self._admin.list_offsets(asked, request_timeout=self._seconds)
             return {place.partition: future.result().offset for place, future in found.items()}
         except KafkaException as error:
             raise self._refusal(f'read the offsets of the topic "{topic}"', error) from None
 
     def _create(self, name: str, count: int) -> bool:
         topic = NewTopic(name, num_partitions=count, config={_TIMESTAMP_TYPE: _APPENDED})
-        (future,) = self._admin.create_topics([topic], request_timeout=ANSWER_SECONDS_MAX).values()
+        (future,) = self._admin.create_topics([topic], request_timeout=self._seconds).values()
         try:
             future.result()
         except KafkaException as error:
@@ -116,7 +123,7 @@ class Topics:
                 hint="Leave --partitions out, or delete the topic first: more partitions later would part a key's rows.",
             )
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        (future,) = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS_MAX).values()
+        (future,) = self._admin.describe_configs([resource], request_timeout=self._seconds).values()
         try:
             kind: Any = future.result()[_TIMESTAMP_TYPE].value
         except KafkaException as error:

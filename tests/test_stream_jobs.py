@@ -18,11 +18,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from skewless import messages
-from skewless.cli.stream_project import Project, cluster_of, kafka_of
+from skewless.cli.stream_jobs import start_each
+from skewless.cli.stream_project import Project, cluster_of, kafka_of, positions
 from skewless.config import Config
 from skewless.dev.flink import OPENS
 from skewless.dev.process import Server, answers, free_ports
@@ -32,8 +33,10 @@ from skewless.registry.stream_jobs import StreamRecords
 from skewless.stream import checkpoints
 from skewless.stream.checkpoints import local
 from skewless.stream.environment import locate
+from skewless.stream.gateway import Gateway
 from skewless.stream.jobmanager import ALIVE, JobManager
 from skewless.stream.jobs import Jobs
+from skewless.stream.position import Letters, Position
 from skewless.stream.supervisor import Supervisor
 from skewless.stream.tables import UNNAMED, Kafka, with_brokers
 from skewless.stream.topics import Topics
@@ -140,7 +143,7 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     one = shown["rotation@1"]
     assert (one["state"], one["job_state"], one["job_id"]) == ("running", "RUNNING", first.stream.job_id)
     assert one["rows"]["lag"] >= len(world.feed.sent) and one["rows"]["committed"] == {}
-    assert one["events"][0]["topic"] == "landings"
+    assert one["events"][0]["topic"] == "landings" and one["readers"] == [] and one["dead_letters"]["count"] == 0
 
     stopped = world.command("stop", "rotation@1")
     assert stopped.returncode == 0, stopped.stderr
@@ -162,6 +165,52 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     assert upgraded is not None and upgraded.stream.job_id != now.job_id and f"/{now.job_id}/savepoint-" in upgraded.resumed
     assert [world.check(1), world.check(2)] == [len(world.feed.sent)] * 2     # no row twice
     assert world.records.require("rotation", 1).savepoint == ""
+
+
+def test_status_counts_dead_letters_and_what_each_reader_has_not_taken(world: World) -> None:
+    started = world.project.submit(world.jobs, "rotation@1")
+    world.check(1)
+    arrived_ms = (world.feed.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+    for _ in range(3):
+        world.feed._producer.produce("landings", b"no event", b"N1", 1, timestamp=arrived_ms)
+    assert world.feed._producer.flush(30) == 0
+
+    def position() -> Position:
+        return next(p for p in positions(world.config, ["rotation@1"], ""))
+
+    eventually(lambda: position().dead_letters == Letters(topic=f"{started.stream.topic}.dead-letters", end={0: 3}, count=3))
+    before, namespace = position().rows, world.config.namespace
+    assert before is not None and before.committed == {} and position().readers == ()
+    for stores, offset in (("online", 3), ("offline", 2)):
+        reader = Consumer({"bootstrap.servers": world.feed.servers, "group.id": f"skewless.{namespace}.{stores}"})
+        reader.commit(offsets=[TopicPartition(started.stream.topic, 0, offset)], asynchronous=False)
+        reader.close()
+    after = position()
+    assert {r.stores: before.lag - r.lag for r in after.readers} == {"online": 3, "offline": 2}
+    assert after.rows is not None and after.rows.stores == "offline"
+    shown = world.command("status", "rotation@1")
+    assert shown.returncode == 0 and f"online {before.lag - 3:,}, offline {before.lag - 2:,}" in shown.stdout
+
+
+def test_a_submission_of_several_that_fails_half_way_goes_on_when_it_is_run_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def submit(*views: str, as_json: bool = False) -> list[str]:
+        done = start_each(world.jobs, list(views), lambda jobs, view: world.project.submit(jobs, view), as_json)
+        return [d.stream.ref for d in done]
+
+    with pytest.raises(SkewlessError, match="SK404"):
+        submit("rotation@1", "rotation@9", "rotation@2", as_json=True)
+    said = capsys.readouterr()
+    assert "rotation@1 runs" in said.err and "not started: rotation@9, rotation@2" in said.err
+    (told,) = json.loads(said.out)
+    assert told["job_id"] == world.records.require("rotation", 1).job_id and world.records.read("rotation", 2) is None
+    assert submit("rotation@1", "rotation@2") == ["rotation@2"]
+    said = capsys.readouterr()
+    assert told["job_id"] in said.err and world.records.require("rotation", 2).job_id in said.out
+    for again in (["rotation@1"], ["rotation@1", "rotation@2"]):
+        with pytest.raises(SkewlessError, match="SK834"):
+            submit(*again)
 
 
 def test_a_changed_definition_gets_no_state(world: World, tmp_path: Path) -> None:
@@ -459,6 +508,20 @@ def test_a_supervisor_runs_until_it_is_told_to_end_and_the_jobs_go_on(world: Wor
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS_MAX) == 0 and "the jobs go on" in process.stderr.read()
     assert after.job_id != started.stream.job_id and world.state() == "RUNNING"
+
+
+def test_the_statements_run_one_by_one_in_a_session_of_a_gateway(world: World) -> None:
+    Topics(kafka_of(world.config)).prepare(world.project.view("rotation@1"), world.config.namespace)
+    script = json.loads(world.command("emit", "rotation@1", "--json").stdout)
+    with Gateway(world.config.flink.gateway) as session:
+        job = session.submit(script["statements"])
+    manager = world.jobs.cluster.manager
+    try:
+        assert (job, script["name"]) in [(id_, name) for id_, name, _ in manager.jobs()]
+        world.feed.send(20)
+        assert world.check(1) >= 20
+    finally:
+        manager.cancel(job)
 
 
 def test_the_script_runs_as_it_is_in_sql_client(world: World, tmp_path: Path) -> None:

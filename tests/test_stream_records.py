@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import certifi
 import msgspec
 import pytest
 
+from skewless import messages
 from skewless.brokers import client_settings
 from skewless.config import Config, read_config
 from skewless.dev.process import free_ports
 from skewless.errors import SkewlessError
 from skewless.registry import stream_jobs
-from skewless.registry.model import JoinKey, Streaming, StreamSource, View
+from skewless.registry.model import Entity, JoinKey, Registry, Streaming, StreamSource, View
+from skewless.registry.store import Store
 from skewless.registry.stream_jobs import CLAIM_SECONDS_MAX, StreamJob, StreamRecords
 from skewless.stream import checkpoints
 from skewless.stream.cluster import Remote
@@ -28,6 +35,7 @@ from skewless.stream.jobmanager import JobManager
 from skewless.stream.position import start_ms
 from skewless.stream.supervisor import Supervisor
 from skewless.stream.tables import UNNAMED, Kafka, with_brokers, without_brokers
+from skewless.sync.consume import STORES, group
 
 Answering = Callable[[Callable[[str, str], tuple[int, bytes]]], str]
 FLINK_SAYS = b'{"errors":["Not found."]}'
@@ -178,13 +186,19 @@ def test_kept_scripts_hold_no_secret() -> None:
 
 def test_the_properties_of_java_clients_for_python() -> None:
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="me" password="a\\"b";'
-    given = {"sasl.jaas.config": login, "security.protocol": "SASL_SSL", "ssl.truststore.location": "ca.pem"}
+    authorities = certifi.where()
+    given = {"sasl.jaas.config": login, "security.protocol": "SASL_SSL", "ssl.truststore.location": authorities}
+    given["sasl.mechanism"] = "PLAIN"
     found = client_settings("b:1", given | {"ssl.truststore.type": "PEM"})
-    assert (found["sasl.username"], found["sasl.password"], found["ssl.ca.location"]) == ("me", 'a"b', "ca.pem")
+    assert (found["sasl.username"], found["sasl.password"], found["ssl.ca.location"]) == ("me", 'a"b', authorities)
     assert found["security.protocol"] == "SASL_SSL" and found["bootstrap.servers"] == "b:1"
     for wrong in ({"sasl.jaas.config": "x required;"}, {"ssl.keystore.type": "JKS"}):
         with pytest.raises(SkewlessError, match="SK838"):
             client_settings("b:1", wrong)
+    for strange in ({"security.providers": "x"}, {"security.protocol": "SLS"}, given | {"ssl.truststore.location": "nix.pem"}):
+        with pytest.raises(SkewlessError, match="SK848") as said:
+            client_settings("b:1", strange)
+        assert "skewless.yml" in said.value.hint and login not in said.value.render()
 
 
 def test_a_job_without_state_begins_before_the_end_of_the_history() -> None:
@@ -283,3 +297,57 @@ def test_a_supervisor_waits_for_a_cluster_that_does_not_answer(config: Config) -
         assert not keeper.once()
     assert len(said) == 1 and "SK840" in said[0]
     assert Supervisor(StreamRecords(config), keeper.where, said.append, refs=["other@1"]).once()
+
+
+def test_an_error_that_nobody_foresaw_ends_neither_supervisor_nor_other_streams(config: Config, answering: Answering) -> None:
+    def answer(method: str, path: str) -> tuple[int, bytes]:
+        jobs = [{"jid": i, "id": i, "name": i, "state": "RUNNING", "status": "RUNNING"} for i in ("j", "k")]
+        settings = {"rest.address": "127.0.0.1", "execution.checkpointing.dir": "file:///c"}
+        found = {
+            "/v1/sessions": {"sessionHandle": "s"}, "/v1/sessions/s": {"properties": settings}, "/jobs": {"jobs": jobs},
+            "/jobs/overview": {"jobs": jobs}, "/jobs/j/checkpoints": {"latest": 7},
+        }
+        return 200, json.dumps(found.get(path, {})).encode()
+
+    url = answering(answer)
+    submitted(config), submitted(config, 2)
+    records, said = StreamRecords(config), list[str]()
+    records.note(records.require("rotation", 2), job_id="k", state="gone")
+    flink = msgspec.structs.replace(config.flink, jobmanager=url)
+    seconds, stop = itertools.count(0, 1000), threading.Event()
+
+    def where() -> tuple[Remote, Kafka]:
+        if not said:
+            raise ZeroDivisionError("by nobody")
+        return Remote(url, flink), Kafka("b:1", {})
+
+    def say(text: str) -> None:
+        said.append(text)
+        if len(said) == 3:
+            stop.set()
+
+    Supervisor(records, where, say, clock=lambda: next(seconds)).run(stop)
+    assert "the cluster: unexpected ZeroDivisionError: by nobody (test_stream_records.py:" in said[0]
+    assert said[1] == "the cluster answers again" and "rotation@1: unexpected AttributeError" in said[2]
+    assert records.require("rotation", 2).state == "running"
+
+
+def test_brokers_that_do_not_answer_are_part_of_the_status(config: Config) -> None:
+    (port,) = free_ports(1)
+    Path(config.root, "skewless.yml").write_text(f"project: shop\nkafka: {{bootstrap_servers: '127.0.0.1:{port}'}}\n")
+    store = Store(config)
+    entity = Entity(name="plane", join_keys=view().join_keys)
+    applied = Registry(project=config.project, target=config.target, entities=(entity,), views=(view(1), view(2)))
+    store.save(applied, expected=store.applied())
+    argv = [sys.executable, "-m", "skewless.cli", "stream", "status", "--project-dir", config.root]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr == "", done.stderr
+    for version in (1, 2):
+        assert f"rotation@{version}: Kafka at 127.0.0.1:{port} does not answer" in done.stdout
+    shown = json.loads(subprocess.run([*argv, "--json"], capture_output=True, text=True).stdout)
+    assert [(p["state"], p["rows"], p["dead_letters"]) for p in shown] == [("not submitted", None, None)] * 2
+
+
+def test_readers_have_the_names_that_the_consumer_gives_them(config: Config) -> None:
+    assert messages.STORES == STORES
+    assert [messages.group(config.namespace, stores) for stores in STORES] == [group(config, stores) for stores in STORES]

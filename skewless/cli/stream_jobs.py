@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +16,11 @@ from skewless.errors import EXIT_FOUND, SkewlessError
 if TYPE_CHECKING:
     from skewless.cli.stream_project import Project
     from skewless.registry.stream_jobs import StreamJob
-    from skewless.stream.cluster import Cluster, Local
+    from skewless.stream.cluster import Local
     from skewless.stream.jobs import Jobs, Started
     from skewless.stream.position import Position
 
+Act = Callable[["Jobs", str], "Started | None"]
 Views = Annotated[list[str], typer.Argument(metavar="VIEW…", help="Views, for example carrier_delays or carrier_delays@2.")]
 SomeViews = Annotated[list[str] | None, typer.Argument(metavar="[VIEW]…", help="Views; default: all that were submitted.")]
 GatewayUrl = Annotated[str, typer.Option("--gateway", metavar="URL", help="SQL Gateway; default: skewless.yml, else dev up.")]
@@ -40,13 +42,15 @@ def submit(
 
     The view has to be applied as it stands. A view whose job runs is refused (exit 3); so is one whose definition has changed.
     Without state, a job reads its topics from before the end of the view's history by the view's input_lookback.
+    Of several views those that run are left alone, so after an error half way the same command goes on with the rest.
     Example: skewless stream submit carrier_delays
     """
     from skewless.cli.stream_project import Project
 
     config = read_config(project_dir or None, target=target or None)
-    _each(Project(config), views, gateway, local, lambda project, jobs: [
-        project.submit(jobs, view, since=since, reset=reset, partitions=partitions) for view in views], as_json)
+    project = Project(config)
+    _each(project, views, gateway, local, as_json, lambda jobs, view: project.submit(
+        jobs, view, since=since, reset=reset, partitions=partitions))
 
 
 def upgrade(
@@ -67,8 +71,9 @@ def upgrade(
     config = read_config(project_dir or None, target=target or None)
     if since and not reset:
         raise SkewlessError("SK102", "--from is for a job without state", hint="Give --reset too.")
-    _each(Project(config), views, gateway, local, lambda project, jobs: [
-        project.submit(jobs, view, since=since, reset=True) if reset else project.upgrade(jobs, view) for view in views], as_json)
+    project = Project(config)
+    _each(project, views, gateway, local, as_json, lambda jobs, view: (
+        project.submit(jobs, view, since=since, reset=True) if reset else project.upgrade(jobs, view)))
 
 
 def stop(
@@ -99,9 +104,9 @@ def status(
     views: SomeViews = None, gateway: GatewayUrl = "",
     as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
 ) -> None:
-    """Print each stream's job, how far history and stream are, what waits to be read, and freshness; exit 1 where one is down.
+    """Print each stream's job, how far history and stream are, what waits to be read, dead letters, and freshness.
 
-    Example: skewless stream status
+    Exit 1 where a stream is down, or where Flink or Kafka does not answer; that is said. Example: skewless stream status
     """
     from skewless.cli.stream_project import positions
 
@@ -115,7 +120,7 @@ def status(
         say("no view streams; skewless stream submit starts one that says stream: {enabled: true}")
     else:
         print(_table(found), end="")
-    if any(p.state in ("failed", "gone") or p.state == "running" and p.job_state != "RUNNING" for p in found):
+    if any(p.trouble or p.state in ("failed", "gone") or p.state == "running" and p.job_state != "RUNNING" for p in found):
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -156,7 +161,7 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _each(project: Project, views: list[str], gateway: str, local: bool, act: Any, as_json: bool) -> None:
+def _each(project: Project, views: list[str], gateway: str, local: bool, as_json: bool, act: Act) -> None:
     """Starts jobs by `act`, tells of each; with a Flink of our own, goes on until told to end."""
     from skewless.cli.stream_project import cluster_of, local_of
 
@@ -165,26 +170,46 @@ def _each(project: Project, views: list[str], gateway: str, local: bool, act: An
         cluster = local_of(project.config)
         try:
             jobs = project.jobs(cluster)
-            done = act(project, jobs)
-            _tell(project, cluster, views, done, as_json)
-            _until_ended(jobs, [d.stream for d in done if d], cluster, ending)
+            _until_ended(jobs, [started.stream for started in start_each(jobs, views, act, as_json)], cluster, ending)
         finally:
             cluster.close()
         return
-    found = cluster_of(project.config, gateway)
-    _tell(project, found, views, act(project, project.jobs(found)), as_json)
+    start_each(project.jobs(cluster_of(project.config, gateway)), views, act, as_json)
 
 
-def _tell(project: Project, cluster: Cluster, views: list[str], done: list[Started | None], as_json: bool) -> None:
-    for name, started in zip(views, done, strict=True):
-        if started is None:
-            say(f"{name}: its job runs and is up to date")
-            continue
-        say(_started(started))
-        if not as_json:
-            print(started.stream.job_id)
-    if as_json:
-        print_json([_stream_json(d.stream) | {"works": d.works, "resumed": d.resumed} for d in done if d])
+def start_each(jobs: Jobs, views: list[str], act: Act, as_json: bool) -> list[Started]:
+    """Starts one job after the other, and tells of each at once; those that were started.
+
+    Of several views, one whose job runs is left alone. On an error it is said which were not started. Raises what `act` does,
+    SK834 where nothing but what runs was asked for.
+    """
+    done: list[Started] = []
+    there: list[SkewlessError] = []
+    try:
+        for number, name in enumerate(views):
+            try:
+                started = act(jobs, name)
+            except SkewlessError as error:
+                if error.code != "SK834" or len(views) == 1:
+                    if len(views) > 1:
+                        say(f"not started: {', '.join(views[number:])}; run it again for these")
+                    raise
+                say(error.fact)
+                there.append(error)
+                continue
+            if started is None:
+                say(f"{name}: its job runs and is up to date")
+                continue
+            done.append(started)
+            say(_started(started))
+            if not as_json:
+                print(started.stream.job_id, flush=True)
+    finally:
+        if as_json:
+            print_json([_stream_json(d.stream) | {"works": d.works, "resumed": d.resumed} for d in done])
+    if len(there) == len(views):
+        raise there[-1]
+    return done
 
 
 def _until_told() -> threading.Event:
@@ -255,18 +280,29 @@ def _table(found: list[Position]) -> str:
         return "-" if us is None else format_duration(max(0, us) // 1_000_000 * 1_000_000)
 
     head = (
-        "view", "stream", "job", "history to", "newest event", "behind", "freshness", "to compute", "to consume", "checkpoint",
+        "view", "stream", "job", "history to", "newest event", "behind", "freshness", "to compute", "to consume",
+        "dead letters", "checkpoint",
     )
     rows = [head]
     for p in found:
-        taken = p.rows is not None and bool(p.rows.committed)
         rows.append((
             p.view, p.state, p.job_state.lower() or "-", instant(p.complete_through_us), instant(p.newest_event_us),
             ago(p.lag_us), p.freshness, f"{sum(e.lag for e in p.events):,}" if p.events else "-",
-            "-" if p.rows is None else f"{p.rows.lag:,}" + ("" if taken else " (nobody reads)"),
+            _to_consume(p), "-" if p.dead_letters is None else f"{p.dead_letters.count:,}",
             "-" if p.checkpoint_at_us is None else ago(now_us() - p.checkpoint_at_us) + " ago",
         ))
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"{p.view}: {p.trouble}" for p in found if p.trouble]
     return "\n".join(lines) + "\n"
+
+
+def _to_consume(position: Position) -> str:
+    """How many rows wait, for each store where each has a consumer of its own."""
+    if position.rows is None:
+        return "-"
+    if not position.readers:
+        return f"{position.rows.lag:,} (nobody reads)"
+    if [r.stores for r in position.readers] == ["both"]:
+        return f"{position.rows.lag:,}"
+    return ", ".join(f"{r.stores} {r.lag:,}" for r in position.readers)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from skewless.stream.topics import Topics
 
 EARLIEST = "earliest"
+STATUS_SECONDS_MAX = 4.0
+"""How long `status` waits for the brokers."""
 _VIEW = re.compile(r"CREATE TEMPORARY VIEW `((?:[^`]|``)+)`")
 _NAMED = re.compile(r"'([^']+)'|`([^`]+)`")
 
@@ -203,7 +205,7 @@ def record_of(records: StreamRecords, name: str) -> StreamJob:
 
 
 def positions(config: Config, names: list[str], gateway: str) -> list[Position]:
-    """Where the streams of applied views stand. A cluster or brokers that do not answer are part of the answer."""
+    """Where the streams of applied views stand. What does not answer is part of the answer, after a few seconds."""
     from skewless.registry.model import parse_ref
     from skewless.registry.store import Store
     from skewless.registry.stream_jobs import StreamRecords
@@ -216,16 +218,18 @@ def positions(config: Config, names: list[str], gateway: str) -> list[Position]:
     views = [applied.view(r.view, r.version) for r in refs] if refs else [v for v in applied.views if v.stream]
     for view in views:
         _require_stream(view)
-    said, managers = "", dict[str, JobManager]()
-    cluster = topics = None
+    lost = dict[str, str]()
+    managers = dict[str, JobManager]()
+    cluster, topics = None, None
     try:
         cluster = cluster_of(config, gateway) if streams else None
     except SkewlessError as error:
-        said = error.fact
+        lost["flink"] = error.fact
     try:
-        topics = Topics(kafka_of(config))
+        topics = Topics(kafka_of(config), STATUS_SECONDS_MAX)
+        topics.reach()
     except SkewlessError as error:
-        said = said or error.fact
+        topics, lost["kafka"] = None, error.fact
     out = []
     for view in views:
         stream = streams.get(view.ref)
@@ -233,7 +237,8 @@ def positions(config: Config, names: list[str], gateway: str) -> list[Position]:
         if stream is not None and stream.gateway.startswith("local "):
             url = stream.gateway.partition(" ")[2]
             manager = managers.setdefault(url, JobManager(url))
-        found = read_position(view, config.namespace, stream, manager, topics, trouble=said if manager is None else "")
+        trouble = "; ".join(said for what, said in lost.items() if what == "kafka" or manager is None)
+        found = read_position(view, config.namespace, stream, manager, topics, trouble=trouble)
         out.append(_with_history(config, view, found))
     return out
 
