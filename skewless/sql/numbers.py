@@ -8,6 +8,7 @@ from math import isfinite
 
 from sqlglot import exp
 
+from skewless.sql.constants import compute
 from skewless.sql.inference import Typer, bare, function_name, handles, number
 from skewless.sql.value import (
     BOOL,
@@ -269,8 +270,8 @@ def divide(t: Typer, node: exp.Expr) -> Value:
         t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
         return Value(FLOAT64, nullable=True)
     _beside_double(t, node, left, right)
-    if _constant(node.this) and _constant(node.expression) and not _plain_divisor(node.expression):
-        t.hit("arith.divide_constants", node)
+    if _constant(node.expression) and compute(node.expression) is None:
+        t.hit("arith.divide_constant", node)
         return UNKNOWN_VALUE
     _guarded(t, node, right, "arith.divide_zero")
     if whole and left.is_int and right.is_int and _least_by_minus_one(left, right):
@@ -306,14 +307,6 @@ def _constant(node: exp.Expr) -> bool:
         return False
     branches = node.args["ifs"] if isinstance(node, exp.Case) else [node] if isinstance(node, exp.If) else []
     return any(_constant(branch.this) for branch in branches) or all(map(_constant, node.iter_expressions()))
-
-
-def _plain_divisor(node: exp.Expr) -> bool:
-    """A number that is written out and not 0, perhaps guarded or cast."""
-    inner = node.unnest()
-    while isinstance(inner, (exp.Cast, exp.Nullif, exp.Coalesce)):
-        inner = inner.this.unnest()
-    return number(inner) not in (None, 0)
 
 
 def _guarded(t: Typer, node: exp.Expr, divisor: Value, rule: str) -> None:

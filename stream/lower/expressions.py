@@ -6,9 +6,9 @@ import re
 
 from sqlglot import exp
 
+from skewless.sql.constants import compute
 from skewless.sql.value import BOOL, DATE, FLOAT64, INT32, STRING, TIMESTAMP, Value, either, stored_as
 from skewless.sql.zeros import from_exact
-from skewless.stream.lower.constants import compute
 from skewless.stream.lower.printer import Infix, Printer, enclosed, no_form, prints, value
 from skewless.types import Type
 
