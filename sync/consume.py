@@ -237,7 +237,7 @@ class Consumer:
 
     def _write(self, stream: ViewStream, some: list[Any], owners: dict[Place, Partition]) -> None:
         before = stream.view
-        _, refused, write = stream.write(some)
+        _, refused, write = self._patience.until_done("the registry", lambda: stream.write(some))
         if stream.view is not before:
             self.say(f"{stream.view.ref}: goes on with a newer definition")
         rows = self._patience.until_done(f"the online store, {stream.view.ref}", write)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from skewless.errors import SkewlessError
 
 FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX = 0.1, 5.0
-PASSING = ("SK505", "SK511", "SK513", "SK600", "SK604", "SK862")
+PASSING = ("SK251", "SK255", "SK505", "SK511", "SK513", "SK600", "SK604", "SK862")
 _STEP_SECONDS = 0.1
 T = TypeVar("T")
 

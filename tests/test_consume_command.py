@@ -89,6 +89,33 @@ def test_sigterm_writes_what_was_read_and_a_new_feature_is_taken_over(topic: Cal
     t.check()
 
 
+def test_a_registry_that_is_gone_for_a_moment_is_waited_for(topic: Callable[..., Topic]) -> None:
+    t = topic()
+    wider = streamed(features=(*t.view.features, Feature(name="n", type="string")), past_schemas=(t.view.schema,))
+    apply(t, t.view)
+    process = subprocess.Popen(argv(t, "--flush-seconds", "1"), stderr=subprocess.PIPE, text=True)
+    t.send(("k1", NOON, 1, 0.5))
+    eventually(lambda: t.online())
+    apply(t, wider)
+    database = t.root / ".skewless" / "registry.db"
+    database.rename(t.root / "aside.db")
+    database.mkdir()
+    t.send(("k2", NOON, 2, 0.5, "text"), view=wider)
+    said = ""
+    assert process.stderr is not None
+    while "SK255" not in said:
+        said = process.stderr.readline()
+        assert said, process.wait()
+    assert "waiting" in said
+    database.rmdir()
+    (t.root / "aside.db").rename(database)
+    t.view = wider
+    eventually(lambda: {*t.online()} == {"k1", "k2"})
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60) and process.returncode == 0
+    t.check()
+
+
 def test_refusals(topic: Callable[..., Topic]) -> None:
     t = topic()
     assert "SK251" in consume(t).stderr
