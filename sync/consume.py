@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from skewless.clock import now_us
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.online import OnlineStore, connect
@@ -115,9 +116,7 @@ class Consumer:
         self._kafka = Client(self._settings())
         try:
             self._open()
-            self._kafka.subscribe(
-                list(self.streams), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            self._subscribe()
             while not self.stop.is_set() and not self._caught_up():
                 self._turn()
             self._drain()
@@ -172,7 +171,26 @@ class Consumer:
                 hint="Check kafka in skewless.yml, or start a broker with: skewless dev up kafka",
             ) from None
 
+    def _subscribe(self) -> None:
+        names = [name for name, stream in self.streams.items() if not stream.ended]
+        self._kafka.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def _end_views(self) -> None:
+        """Reads views that are past their sunset no longer; what was read before is written. Ends after the last one."""
+        now = now_us()
+        over = [s for s in self.streams.values() if not s.ended and s.sunset_us is not None and s.sunset_us <= now]
+        for stream in over:
+            stream.ended = True
+            self.say(f"{stream.view.ref}: is not consumed any more, it is past its sunset")
+            if self._goal is not None:
+                self._goal.forget(stream.topic.name)
+        if over and all(stream.ended for stream in self.streams.values()):
+            self.stop.set()
+        elif over:
+            self._subscribe()
+
     def _turn(self) -> None:
+        self._end_views()
         self._settle()
         self._start_flush()
         while self._flight is not None and self._is_full():
@@ -206,7 +224,7 @@ class Consumer:
             place = (message.topic(), message.partition())
             if message.error() is not None:
                 self._event(message, place, ends)
-            elif place in owners:
+            elif place in owners and not self.streams[place[0]].ended:
                 at, expected = message.offset(), ends[place]
                 if at != expected:
                     if at < (expected or 0):
@@ -302,6 +320,7 @@ class Consumer:
                 return stream.append(pieces, self._topic_id)
 
             out.append((stream, self._offline_patience.until_done(f"the history of {stream.view.ref}", append)))
+            stream.ask_for_sunset()
         return out
 
     def _topic_id(self, name: str) -> str:

@@ -22,6 +22,10 @@ class Goal:
         marks = {p: client.get_watermark_offsets(TopicPartition(*p), timeout=ANSWER_SECONDS_MAX) for p in places}
         self.ends: dict[Place, int] = {place: high for place, (low, high) in marks.items() if high > low}
 
+    def forget(self, topic: str) -> None:
+        """This topic is read no longer."""
+        self.ends = {place: end for place, end in self.ends.items() if place[0] != topic}
+
     def read(self, own: Mapping[Place, int | None]) -> bool:
         """Whether everything of a consumer's own partitions has been read up to the goal. `own`: what each was read up to."""
         return bool(own) and all((read or 0) >= self.ends.get(place, 0) for place, read in own.items())

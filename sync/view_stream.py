@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,8 @@ class ViewStream:
         self.counts = Counts()
         self.offline = offline
         self.online = StreamedOnline(store, LakeTable(config.lake_root, view)) if store is not None and view.online else None
-        self._config = config
+        self.sunset_us, self.ended = view.sunset_at_us, False
+        self._config, self._reload = config, reload
         self._topic_id = ""
 
     @property
@@ -102,6 +104,11 @@ class ViewStream:
         self.counts.repeated += appended.repeated
         tables = [part.rows.filter(mask) for part, mask in zip(made, appended.late, strict=True)]
         return Rows(pa.concat_tables(tables).combine_chunks(), np.array([]), np.array([]))
+
+    def ask_for_sunset(self) -> None:
+        """Takes over the sunset that is applied now; a registry that does not answer is asked another time."""
+        with suppress(SkewlessError):
+            self.sunset_us = (self._reload(self.view) or self.view).sunset_at_us
 
     def settle(self, doubtful: Rows | None) -> None:
         """After `append`: looks at the ledger, and names the keys of rows that turned out to be the batch's. Raises SK600."""

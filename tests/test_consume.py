@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -14,11 +16,13 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from skewless import messages
 from skewless.audit import audit_view
-from skewless.clock import format_instant, parse_instant
+from skewless.clock import format_instant, now_us, parse_instant
 from skewless.dev.stack import Stack
 from skewless.errors import SkewlessError
-from skewless.registry.model import Feature
+from skewless.online.store import GRACE_US
+from skewless.registry.model import Feature, View
 from skewless.sync.batch import sync_view
+from skewless.sync.consume import Consumer, Options
 from skewless.sync.patience import GaveUp
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.upkeep import compact
@@ -304,3 +308,53 @@ def test_a_late_row_of_an_earlier_life_is_repaired(topic: NewTopic, monkeypatch:
 
 def _die(*_: Any, **__: Any) -> Any:
     raise GaveUp
+
+
+def test_a_view_past_its_sunset_is_written_no_longer(topic: NewTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two that comes to its end while it runs, then the other one, whose sunset is applied while it runs."""
+    soon, later = now_us() + 3600 * 10**6, now_us() + 7200 * 10**6
+    one, applied = topic(view=streamed(sunset_at_us=soon)), list[View]()
+    two = Topic(one.stack, one.root, view=streamed(version=2), said=one.said)
+    two.config, two.name = one.config, messages.topic(one.config.namespace, two.view)
+    two.make()
+    consumer = Consumer(one.config, [one.view, two.view], one.brokers, Options(flush_rows=10, flush_seconds=0.2),
+                        say=one.said.append, reload=lambda v: next((a for a in applied if a.ref == v.ref and a != v), None))
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+    try:
+        one.send(*rows(5))
+        two.send(*rows(5))
+        eventually(lambda: sum(s.counts.offline for s in consumer.streams.values()) == 10)
+        monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(soon))
+        eventually(lambda: any("events@1: is not consumed any more" in said for said in one.said))
+        applied.append(streamed(version=2, sunset_at_us=later))
+        one.send(*rows(5, 5))
+        two.send(*rows(5, 5))
+        eventually(lambda: consumer.streams[two.name].counts.offline == 10)
+        assert thread.is_alive()
+        monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(later))
+        eventually(lambda: not thread.is_alive())
+    finally:
+        consumer.stop.set()
+        thread.join()
+    two.check()
+    assert len(one.offline()) == 5 and sum(one.offsets().values()) == 5
+
+
+def test_streamed_keys_expire_as_the_view_says(topic: NewTopic) -> None:
+    """A row leaves the store ttl and the grace after its event; one of a view without ttl never does."""
+    now = now_us() // 1000
+    t, hour = topic(view=streamed(ttl_us=2 * HOUR)), HOUR // 1000
+    t.send(("new", now, 1, 1.0), ("old", now - hour, 1, 1.0), ("future", now + hour, 1, 1.0))
+    t.once()
+    left = {unquote(key.decode()).partition("|")[2].partition("}")[0]: t.client.pttl(key) for key in
+            t.client.scan_iter(match=f"{t.config.namespace}:{{*}}:events@1")}
+    spent = now_us() // 1000 - now
+    for name, offset in (("new", 0), ("old", -hour), ("future", hour)):
+        wanted = 2 * hour + GRACE_US // 1000 + offset
+        assert wanted - spent - 1 <= left[name] <= wanted, name
+    forever = topic(view=streamed(ttl_us=None))
+    forever.send(("new", now, 1, 1.0))
+    forever.once()
+    (key,) = forever.client.scan_iter(match=f"{forever.config.namespace}:{{*}}:events@1")
+    assert forever.client.pttl(key) == -1
