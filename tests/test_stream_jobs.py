@@ -233,7 +233,7 @@ def test_a_changed_definition_gets_no_state(world: World, tmp_path: Path) -> Non
     assert done.works and not done.resumed and done.stream.fingerprint != started.stream.fingerprint
     manager = world.jobs.cluster.manager
     assert manager.state(started.stream.job_id) == "CANCELED" and manager.state(done.stream.job_id) == "RUNNING"
-    world.feed.send(20)
+    world.feed.send(60)
     before, after = world.feed.expected(1), world.feed.expected(1, span=timedelta(seconds=3))
     assert before != after
     view = world.registry.view("rotation", 1)
