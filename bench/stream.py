@@ -158,22 +158,24 @@ def live(bench: Bench) -> None:
     time.sleep(2 + events.LATENESS_MS / 1000)
     rows = []
     for topic in topics:
-        waits = sorted(_waits(bench, topic))
+        found = list(_waits(bench, topic))
+        waits, newest = sorted(wait for _, wait in found), max(end for end, _ in found)
+        last = sorted(wait for end, wait in found if end == newest)
         rows.append({
             "what": topic, "events/s": int(sent / s.wall_s), "rows": len(waits), "p50 ms": waits[len(waits) // 2],
-            "p99 ms": waits[len(waits) * 99 // 100], **{f"{n} cores": c for n, c in cores.items()},
-            "foreign cores": s.foreign_cores,
+            "p99 ms": waits[len(waits) * 99 // 100], "last window p50 ms": last[len(last) // 2],
+            **{f"{n} cores": c for n, c in cores.items()}, "foreign cores": s.foreign_cores,
         })
     for job in jobs:
         bench.cancel(job)
     report.table("stream-live", rows)
 
 
-def _waits(bench: Bench, topic: str) -> Iterator[float]:
-    """Milliseconds from the end of each row's window plus the lateness until the broker had it."""
+def _waits(bench: Bench, topic: str) -> Iterator[tuple[int, int]]:
+    """The end of each row's window, and the milliseconds from there, plus the lateness, until the broker had the row."""
     for message in _messages(bench, topic):
         row: Any = fastavro.schemaless_reader(io.BytesIO(message.value()), _HEAD, None)
-        yield message.timestamp()[1] - row["event_timestamp"] - events.LATENESS_MS
+        yield row["event_timestamp"], message.timestamp()[1] - row["event_timestamp"] - events.LATENESS_MS
 
 
 def _messages(bench: Bench, topic: str) -> Iterator[Any]:
