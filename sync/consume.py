@@ -2,7 +2,7 @@
 
 A row goes to the online store at once, and to the history with the next flush; offsets are committed after both, and after what
 could not be used is in the dead letters. What was read and not committed is read again: the online store's script and the
-table's transactions make the second time change nothing.
+table's transactions make the second time change nothing. A view whose history cannot be read or written waits alone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from skewless.clock import now_us
 from skewless.config import Config
@@ -24,7 +22,8 @@ from skewless.registry.model import View
 from skewless.sync.dead_letters import DeadLetters
 from skewless.sync.feature_topic import Rows
 from skewless.sync.goal import Goal
-from skewless.sync.patience import GaveUp, Patience
+from skewless.sync.lane import Errand, Flight, Lane, Partition, share
+from skewless.sync.patience import GaveUp, Patience, is_of_one_view
 from skewless.sync.retention import lost, warning
 from skewless.sync.view_stream import Piece, Place, Reload, ViewStream
 
@@ -33,7 +32,7 @@ FLUSH_ROWS, FLUSH_SECONDS = 50_000, 30.0
 FLUSH_BYTES = 128 * 2**20
 MESSAGES_PER_READ, READ_SECONDS = 10_000, 0.05
 LETTERS_MAX = 1_000
-DRAIN_SECONDS_MAX = 30.0                # after SIGTERM; what is not written by then is left to the next consumer
+DRAIN_SECONDS_MAX = 20.0                # after `stop`; what is not written by then is left to the next consumer
 REVOKE_SECONDS_MAX = 20.0
 SILENT_SECONDS_MAX = 5.0                # the group waits for a member that does not ask for messages
 ANSWER_SECONDS_MAX = 10.0
@@ -62,27 +61,8 @@ class Options:
     member: str = ""
 
 
-@dataclass
-class Partition:
-    """What this consumer holds of one partition. Offsets are those after the last message: read, written to both stores,
-    committed; None before the first."""
-
-    chunks: list[Rows] = field(default_factory=list)
-    read: int | None = None
-    written: int | None = None
-    committed: int | None = None
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A flush on its way: which partitions it holds, up to which offset, and the doubtful rows of each view at its end."""
-
-    ends: dict[Place, tuple[Partition, int]]
-    result: Future[list[tuple[ViewStream, Rows | None]]]
-
-
 class Consumer:
-    """One member of the group. `run` is its life; `stop` may be set from a signal's handler. `say` hears what it waits for,
+    """One member of the group. `run` is its life; `end` may be called by a signal's handler. `say` hears what it waits for,
     `on_flush` is called after each commit of offsets."""
 
     def __init__(
@@ -92,44 +72,54 @@ class Consumer:
     ) -> None:
         self.options, self.brokers, self.say, self.on_flush = options, dict(brokers), say, on_flush
         self.stop, self._abandon = threading.Event(), threading.Event()
-        self._patience, self._offline_patience = Patience(say, self._abandon, self._stay), Patience(say, self._abandon)
+        self._patience = Patience(say, self._abandon, self._stay)
         self.group = group(config, options.stores)
         self.partitions: dict[Place, Partition] = {}
         self._config, self._views, self._reload = config, list(views), reload
         self.streams: dict[str, ViewStream] = {}
         self._dead_letters = DeadLetters(self.brokers)
         self._held: list[tuple[Any, Partition | None]] = []
-        self._flight: Flight | None = None
+        self._lanes: dict[str, Lane] = {}
+        self._paused: set[Place] = set()
         self._goal: Goal | None = None
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="offline")
+        self._pool = ThreadPoolExecutor(max(1, len(views)), thread_name_prefix="offline")
         self._kafka: Any = None
         self._since = self._asked = self._committed_at = time.monotonic()
         self._deadline = self._revoke_deadline = float("inf")
         self._told: dict[str, float] = {}
-        self._busy = self._in_callback = False
+        self._busy = self._in_callback = self._opening = self._in_hand = False
 
     def run(self) -> None:
-        """Until `stop` is set, or everything is caught up with. Raises SK861 when Kafka does not answer at the start, SK863 when
+        """Until `end`, or everything is caught up with. Raises SK861 when Kafka does not answer at the start, SK863 when
         it ends the membership, SK864 when it stopped before everything that was read was written."""
         from confluent_kafka import Consumer as Client
 
         self._kafka = Client(self._settings())
         try:
+            self._opening = True
+            if self.stop.is_set():
+                raise GaveUp
             self._open()
+            self._opening = False
             self._subscribe()
             while not self.stop.is_set() and not self._caught_up():
                 self._turn()
             self._drain()
         except GaveUp:
-            raise SkewlessError(
-                "SK864", "stopped before everything that was read was written", detail="Its offsets are not committed.",
-                hint="Nothing is lost: the next consumer goes on from there.",
-            ) from None
+            if self._has_read or not self.stop.is_set():
+                raise unfinished() from None
         finally:
             self._abandon.set()
             self._pool.shutdown(wait=True)
             self.partitions.clear()
             self._kafka.close()
+
+    def end(self) -> None:
+        """Writes what was read, then ends `run`; before anything was read at once. For the handler of a signal."""
+        self.stop.set()
+        if self._opening:
+            self._opening = False
+            raise GaveUp
 
     def lag(self) -> int:
         """Messages of this consumer's partitions that are not read yet, as far as its client knows."""
@@ -157,7 +147,8 @@ class Consumer:
         for view in self._views:
             stream = ViewStream(self._config, view, self._reload, store=store, offline=self.options.stores != "online")
             self.streams[stream.topic.name] = stream
-            self._patience.until_done(f"the online store, {view.ref}", stream.look)
+            lane = self._lanes[stream.topic.name] = Lane(stream, self.say, self._abandon)
+            self._run(lane, Errand(stream.look, lambda _: None, 0))
         try:
             topics = self._kafka.list_topics(timeout=ANSWER_SECONDS_MAX).topics
             there = [n for n in self.streams if n in topics and topics[n].error is None]
@@ -191,14 +182,51 @@ class Consumer:
 
     def _turn(self) -> None:
         self._end_views()
+        self._run_errands()
         self._settle()
         self._start_flush()
-        while self._flight is not None and self._is_full():
-            self._stay()                        # memory is bounded: the slower store sets the pace
-            wait([self._flight.result], 0.05)
-            self._settle()
-            self._start_flush()
+        self._pace()
         self._take(self._receive())
+
+    def _run(self, lane: Lane, errand: Errand) -> bool:
+        """Whether it is done now; otherwise the view waits for it, and the others go on."""
+        lane.errand = errand
+        try:
+            result = self._patience.until_done(f"the online store, {lane.stream.view.ref}", errand.action, shared=True)
+        except Exception as error:
+            if not is_of_one_view(error):
+                raise
+            lane.put_off(error)
+            return False
+        lane.errand = None
+        lane.succeeded()
+        errand.done(result)
+        return True
+
+    def _run_errands(self) -> None:
+        for lane in self._lanes.values():
+            if lane.errand is not None and lane.is_due:
+                busy, self._busy = self._busy, self._busy or lane.errand.messages > 0
+                try:
+                    self._run(lane, lane.errand)
+                finally:
+                    self._busy = busy
+            if lane.errand is None and lane.backlog:
+                waited, lane.backlog = lane.backlog, []
+                self._take([m for m, part in waited if part is not None and self._part(m) is part])
+
+    def _pace(self) -> None:
+        """Memory is bounded: of views that wait, partitions are not read further when enough is held."""
+        from confluent_kafka import TopicPartition
+
+        full = self._is_full([lane for lane in self._lanes.values() if lane.flight is not None])
+        waits = {name for name, lane in self._lanes.items() if lane.errand is not None or (full and lane.flight is not None)}
+        wanted = {place for place in self.partitions if place[0] in waits}
+        if more := wanted - self._paused:
+            self._kafka.pause([TopicPartition(*place) for place in more])
+        if less := (self._paused - wanted) & {*self.partitions}:
+            self._kafka.resume([TopicPartition(*place) for place in less])
+        self._paused = wanted
 
     # -- reading --------------------------------------------------------------------------------------------------------
 
@@ -219,10 +247,13 @@ class Consumer:
     def _take(self, received: list[Any]) -> None:
         """Messages -> the online store, and into the hands of the next flush."""
         by_topic: dict[str, list[Any]] = {}
+        self._in_hand = bool(received)
         owners, ends = dict(self.partitions), {place: part.read for place, part in self.partitions.items()}
         for message in received:
             place = (message.topic(), message.partition())
-            if message.error() is not None:
+            if place in owners and self._lanes[place[0]].errand is not None:
+                self._lanes[place[0]].backlog.append((message, owners[place]))
+            elif message.error() is not None:
                 self._event(message, place, ends)
             elif place in owners and not self.streams[place[0]].ended:
                 at, expected = message.offset(), ends[place]
@@ -235,9 +266,13 @@ class Consumer:
         self._busy = True
         try:
             for topic, some in by_topic.items():
-                self._write(self.streams[topic], some, owners)
+                self._write(self._lanes[topic], some, owners, ends)
         finally:
             self._busy = False
+        self._advance(owners, {place: end for place, end in ends.items() if place[0] not in by_topic})
+        self._in_hand = False
+
+    def _advance(self, owners: dict[Place, Partition], ends: dict[Place, int | None]) -> None:
         for place, end in ends.items():
             if self.partitions.get(place) is owners[place]:
                 owners[place].read = end
@@ -253,19 +288,23 @@ class Consumer:
             self.streams[place[0]].counts.lost += len(gone)
             self.say(warning(self.streams[place[0]].view, place, gone))
 
-    def _write(self, stream: ViewStream, some: list[Any], owners: dict[Place, Partition]) -> None:
-        before = stream.view
+    def _write(
+        self, lane: Lane, some: list[Any], owners: dict[Place, Partition], ends: dict[Place, int | None]
+    ) -> None:
+        stream, before = lane.stream, lane.stream.view
         _, refused, write = self._patience.until_done("the registry", lambda: stream.write(some))
         if stream.view is not before:
             self.say(f"{stream.view.ref}: goes on with a newer definition")
-        rows = self._patience.until_done(f"the online store, {stream.view.ref}", write)
         self._dead_letters.send(stream.topic.dead_letters, refused)
         if self._dead_letters.waiting > LETTERS_MAX:
             self._patience.until_done("dead letters", self._dead_letters.flush)
-        for partition in np.unique(rows.partition).tolist():
-            place = (stream.topic.name, partition)
-            if self.partitions.get(place) is owners[place]:
-                owners[place].chunks.append(rows.where(rows.partition == partition))
+        name = stream.topic.name
+
+        def written(rows: Rows) -> None:
+            share(self.partitions, name, rows, owners)
+            self._advance(owners, {place: end for place, end in ends.items() if place[0] == name})
+
+        self._run(lane, Errand(write, written, len(some)))
 
     def _event(self, message: Any, place: Place, ends: dict[Place, int | None]) -> None:
         from confluent_kafka import KafkaError
@@ -285,43 +324,37 @@ class Consumer:
 
     # -- writing --------------------------------------------------------------------------------------------------------
 
-    def _is_full(self) -> bool:
-        chunks = [chunk for part in self.partitions.values() for chunk in part.chunks]
+    def _is_full(self, lanes: Sequence[Lane]) -> bool:
+        names = {lane.stream.topic.name for lane in lanes}
+        chunks = [chunk for place, part in self.partitions.items() if place[0] in names for chunk in part.chunks]
         rows, size = sum(map(len, chunks)), sum(chunk.table.nbytes for chunk in chunks)
-        return rows >= self.options.flush_rows or size >= FLUSH_BYTES
+        return bool(chunks) and (rows >= self.options.flush_rows or size >= FLUSH_BYTES)
 
     def _start_flush(self, *, now: bool = False, only: set[Place] | None = None) -> None:
-        """Hands what was read to the thread of the history, when a flush is due and none is on its way."""
-        if self._flight is not None:
-            return
+        """Hands what was read of views without a flush on its way to their threads, when one is due."""
+        free = {name: lane for name, lane in self._lanes.items() if lane.flight is None}
         ready = {
             place: (part, part.read) for place, part in self.partitions.items()
-            if part.read is not None and part.read != part.written and (only is None or place in only)
+            if place[0] in free and part.read is not None and part.is_ready and (only is None or place in only)
         }
         if not ready:
             self._since = time.monotonic()
-        due = now or self._is_full() or time.monotonic() - self._since >= self.options.flush_seconds
+        due = now or self._is_full([*free.values()]) or time.monotonic() - self._since >= self.options.flush_seconds
         if not ready or not (due or self._goal is not None and self._goal.read(self._reads())):
             return
-        jobs: dict[str, list[Piece]] = {}
-        for place, (part, end) in ready.items():
-            jobs.setdefault(place[0], []).append((place, end, part.chunks))
-            part.chunks = []
         self._since = time.monotonic()
-        self._flight = Flight(ready, self._pool.submit(self._flush, jobs))
+        for name in {place[0] for place in ready}:
+            ends = {place: found for place, found in ready.items() if place[0] == name}
+            pieces = [(place, end, part.chunks) for place, (part, end) in ends.items()]
+            for part, _ in ends.values():
+                part.chunks = []
+            free[name].flight = Flight(ends, self._pool.submit(self._flush, free[name], pieces))
 
-    def _flush(self, jobs: dict[str, list[Piece]]) -> list[tuple[ViewStream, Rows | None]]:
-        """In the thread of the history."""
-        out = []
-        for topic, pieces in jobs.items():
-            stream = self.streams[topic]
-
-            def append(stream: ViewStream = stream, pieces: list[Piece] = pieces) -> Rows | None:
-                return stream.append(pieces, self._topic_id)
-
-            out.append((stream, self._offline_patience.until_done(f"the history of {stream.view.ref}", append)))
-            stream.ask_for_sunset()
-        return out
+    def _flush(self, lane: Lane, pieces: list[Piece]) -> Rows | None:
+        """In a thread of the histories."""
+        doubtful = lane.patience.until_done(lane.what, lambda: lane.stream.append(pieces, self._topic_id))
+        lane.stream.ask_for_sunset()
+        return doubtful
 
     def _topic_id(self, name: str) -> str:
         """What tells a topic from one that had its name before; "" where the brokers do not say. Raises SK862."""
@@ -336,29 +369,41 @@ class Consumer:
             raise SkewlessError("SK862", "Kafka does not answer", detail=f"{_words(error)}.") from None
 
     def _settle(self) -> None:
-        """After a flush: keys to repair, dead letters, offsets."""
-        flight = self._flight
-        if flight is not None and flight.result.done():
-            results, busy = flight.result.result(), self._busy
-            self._busy = True
-            try:
-                while results:
-                    stream, doubtful = results[0]
-                    self._patience.until_done(
-                        f"the online store, {stream.view.ref}", lambda s=stream, d=doubtful: s.settle(d)   # type: ignore[misc]
-                    )
-                    del results[0]
+        """After flushes: keys to repair, dead letters, offsets."""
+        busy, self._busy = self._busy, True
+        try:
+            landed = [lane for lane in self._lanes.values() if self._is_settled(lane)]
+            if landed:
                 self._patience.until_done("dead letters", self._dead_letters.flush)
-            finally:
-                self._busy = busy
-            self._flight = None
-            for place, (part, end) in flight.ends.items():
+        finally:
+            self._busy = busy
+        for lane in landed:
+            flight, lane.flight = lane.flight, None
+            for place, (part, end) in flight.ends.items() if flight is not None else ():
                 if self.partitions.get(place) is part:
                     part.written = end
+        if landed or time.monotonic() - self._committed_at > 1.0:
             self._commit()
+        if landed:
             self.on_flush()
-        elif time.monotonic() - self._committed_at > 1.0:
-            self._commit()
+
+    def _is_settled(self, lane: Lane) -> bool:
+        """Whether the view's flush is at its end, and its doubtful keys are named."""
+        if lane.flight is None or not lane.flight.result.done() or not lane.is_due:
+            return False
+        doubtful = lane.flight.result.result()
+        try:
+            self._patience.until_done(
+                f"the online store, {lane.stream.view.ref}", lambda: lane.stream.settle(doubtful), shared=True
+            )
+        except Exception as error:
+            if not is_of_one_view(error):
+                raise
+            lane.put_off(error)
+            return False
+        if lane.errand is None:
+            lane.succeeded()
+        return True
 
     def _commit(self) -> None:
         from confluent_kafka import KafkaException, TopicPartition
@@ -381,6 +426,8 @@ class Consumer:
 
     def _on_assign(self, client: Any, places: list[Any]) -> None:
         client.incremental_assign(places)
+        self._paused -= {(p.topic, p.partition) for p in places}
+        client.resume(places)
         for place in places:
             self.partitions[place.topic, place.partition] = Partition()
         if places:
@@ -392,9 +439,9 @@ class Consumer:
         if mine and not self._busy:
             self._in_callback, self._revoke_deadline = True, time.monotonic() + REVOKE_SECONDS_MAX
             try:
-                self._land()
+                self._land(mine)
                 self._start_flush(now=True, only=mine)
-                self._land()
+                self._land(mine)
             except GaveUp:
                 pass
             finally:
@@ -416,6 +463,8 @@ class Consumer:
         now = time.monotonic()
         if self.stop.is_set() and self._deadline == float("inf"):
             self._deadline = now + DRAIN_SECONDS_MAX
+        if self.stop.is_set() and not self._busy and not self._has_read:
+            raise GaveUp
         if now > self._deadline:
             self._abandon.set()
         if now > min(self._deadline, self._revoke_deadline):
@@ -448,15 +497,28 @@ class Consumer:
     def _drain(self) -> None:
         """Writes what was read; gives up after a while, since the next consumer reads it again."""
         self.stop.set()
-        self._land()
-        self._start_flush(now=True)
-        self._land()
+        while self._has_read:
+            self._stay()
+            self._run_errands()
+            self._settle()
+            self._start_flush(now=True)
+            time.sleep(0.02)
         self._commit()
 
-    def _land(self) -> None:
-        while self._flight is not None:
+    @property
+    def _has_read(self) -> bool:
+        """Whether something that was read is not written yet."""
+        lanes = self._lanes.values()
+        return self._in_hand or any(part.is_ready for part in self.partitions.values()) or any(
+            lane.flight is not None or lane.holds_messages for lane in lanes
+        )
+
+    def _land(self, places: set[Place]) -> None:
+        """Until the flushes of these partitions' views are at their end, or the view waits for something of its own."""
+        lanes = [lane for name, lane in self._lanes.items() if name in {topic for topic, _ in places}]
+        while flying := [lane.flight.result for lane in lanes if lane.flight is not None and not lane.is_held_up]:
             self._stay()
-            wait([self._flight.result], 0.05)
+            wait(flying, 0.05)
             self._settle()
 
     def _tell(self, text: str) -> None:
@@ -482,6 +544,14 @@ def _shown(places: list[Any]) -> str:
 def _words(error: Any) -> str:
     cause = error.args[0] if error.args else error
     return cause.str() if hasattr(cause, "str") else str(cause)
+
+
+def unfinished() -> SkewlessError:
+    """Some of what was read is left to the next consumer."""
+    return SkewlessError(
+        "SK864", "stopped before everything that was read was written", detail="Its offsets are not committed.",
+        hint="Nothing is lost: the next consumer goes on from there.",
+    )
 
 
 def _ended(detail: str) -> SkewlessError:

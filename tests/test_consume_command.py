@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from skewless.cli.consume import END_SECONDS_MAX
 from skewless.clock import parse_instant
 from skewless.dev.stack import Stack
 from skewless.registry.model import Entity, Feature, Registry, View
@@ -86,6 +88,52 @@ def test_sigterm_writes_what_was_read_and_a_new_feature_is_taken_over(topic: Cal
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "goes on with a newer definition" in said and "9 rows offline" in said
+    t.check()
+
+
+def test_sigterm_before_anything_was_read_ends_at_once(topic: Callable[..., Topic]) -> None:
+    """A store that refuses, one that hangs, and a topic without a message."""
+    t = topic()
+    apply(t, t.view)
+    settings = json.loads((t.root / "skewless.yml").read_text())
+
+    def ends(waits_for: str) -> None:
+        process = subprocess.Popen(argv(t), stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        while waits_for not in (said := process.stderr.readline()):
+            assert said, process.wait()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 0 and "error" not in said, said
+
+    ends("reads")
+    store = t.client.info("server")["process_id"]
+    os.kill(store, signal.SIGSTOP)
+    try:
+        ends("consumes")
+    finally:
+        os.kill(store, signal.SIGCONT)
+    (t.root / "skewless.yml").write_text(json.dumps({**settings, "online_store": "redis://127.0.0.1:9/0"}))
+    ends("waiting")
+
+
+def test_sigterm_while_the_store_hangs_ends_within_its_bound(topic: Callable[..., Topic]) -> None:
+    t = topic()
+    apply(t, t.view)
+    process = subprocess.Popen(argv(t, "--flush-seconds", "1000"), stderr=subprocess.PIPE, text=True)
+    t.send(*((f"k{i}", NOON + i, i, 0.5) for i in range(5)))
+    eventually(lambda: len(t.online()) == 5)
+    store = t.client.info("server")["process_id"]
+    os.kill(store, signal.SIGSTOP)
+    try:
+        t.send(*((f"k{i}", NOON + i, i, 0.5) for i in range(5, 9)))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=END_SECONDS_MAX + 5)
+    finally:
+        os.kill(store, signal.SIGCONT)
+    assert process.returncode == 3 and "SK864" in said
+    assert set(t.offsets().values()) == {-1001}
+    assert consume(t, "--once").returncode == 0
     t.check()
 
 

@@ -20,11 +20,14 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, TableFeatures
 
+from skewless import messages
 from skewless.audit import audit_view
 from skewless.clock import format_instant, parse_instant
 from skewless.dev.stack import Stack
 from skewless.sync import consume
 from skewless.sync.batch import sync_view
+from skewless.sync.consume import Consumer, Options
+from skewless.sync.view_stream import Counts
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.pending import Part
 from skewless.warehouse.upkeep import compact
@@ -229,6 +232,74 @@ def test_a_disk_that_refuses_is_waited_for(topic: MakeTopic) -> None:
     consumer.terminate()
     assert consumer.wait(60) == 0
     t.check()
+
+
+def damaged(table: LakeTable) -> Callable[[], None]:
+    """Makes the table's log unreadable; the action that repairs it."""
+    last = max((table.path / "_delta_log").glob("*.json"))
+    before = last.read_bytes()
+    last.write_bytes(b"{ no json")
+
+    def repair() -> None:
+        last.write_bytes(before)
+
+    return repair
+
+
+def test_a_damaged_history_holds_up_its_own_view_alone(topic: MakeTopic) -> None:
+    """Damaged while the consumer runs, and from the start; what waits is bounded, and nothing of it is lost."""
+    one, events, others = topic(), Events(17), Events(18)
+    two = Topic(one.stack, one.root, view=streamed(version=2), said=one.said)
+    two.config, two.name = one.config, messages.topic(one.config.namespace, two.view)
+    two.make()
+
+    @contextmanager
+    def running() -> Iterator[dict[str, Counts]]:
+        options = Options(flush_rows=100, flush_seconds=0.2)
+        made = Consumer(one.config, [one.view, two.view], one.brokers, options, say=one.said.append)
+        failed: list[BaseException] = []
+
+        def live() -> None:
+            try:
+                made.run()
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=live)
+        thread.start()
+        try:
+            yield eventually(lambda: len(made.streams) == 2 and {t.name: made.streams[t.name].counts for t in (one, two)})
+        finally:
+            made.stop.set()
+            thread.join(90)
+            ended.append(failed)
+
+    ended: list[list[BaseException]] = []
+    with running() as counts:
+        one.send(*events.some(50))
+        two.send(*others.some(50))
+        eventually(lambda: sum(one.offsets().values()) == 50 and sum(two.offsets().values()) == 50)
+        repair = damaged(one.table)
+        one.send(*events.some(3000))
+        for at in range(100, 400, 50):
+            two.send(*others.some(50))
+            eventually(lambda at=at: counts[two.name].offline == at)
+        two.check()
+        eventually(lambda: any("the history of events@1: SK513" in said and "waiting" in said for said in one.said))
+        assert counts[one.name].offline == 50 and sum(one.offsets().values()) == 50
+        two.send(*others.some(20))
+    two.check()
+    assert "SK864" in str(ended.pop()), "the other view's rows are written all the same"
+    with running() as counts:
+        two.send(*others.some(30))
+        eventually(lambda: counts[two.name].offline == 30)
+        two.check()
+        assert counts[one.name].offline == 0
+        repair()
+        eventually(lambda: sum(one.offsets().values()) == 3050)
+    assert not ended.pop()
+    one.check()
+    two.check()
 
 
 def lie_there(table: LakeTable) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from skewless.sync.consume import Consumer
 
 SAY_SECONDS = 10.0
+END_SECONDS_MAX = 30.0      # after a signal, whatever hangs
 
 
 def consume(
@@ -45,6 +48,9 @@ def consume(
     nothing is lost or doubled. Progress goes to stderr; with --json each flush is a line of JSON on stdout.
     Example: skewless stream consume carrier_delays
     """
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))       # nothing is read yet
     from skewless.brokers import client_settings
     from skewless.cli.stream_project import kafka_of
     from skewless.errors import SkewlessError
@@ -101,7 +107,26 @@ def _obey_signals(consumer: Consumer) -> None:
     import signal
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: consumer.stop.set())
+        signal.signal(number, lambda *_: _end(consumer))
+
+
+def _end(consumer: Consumer) -> None:
+    """What hangs in a call to a store or the lake's lock is left as kill -9 would leave it: nothing is lost."""
+    import threading
+
+    if not consumer.stop.is_set():
+        watch = threading.Timer(END_SECONDS_MAX - 1, _leave)
+        watch.daemon = True
+        watch.start()
+    consumer.end()
+
+
+def _leave() -> None:
+    from skewless.sync.consume import unfinished
+
+    error = unfinished()
+    say(error.render())
+    os._exit(error.exit_code)
 
 
 class _Progress:
