@@ -6,12 +6,13 @@ from skewless.errors import SkewlessError
 from skewless.types import Type
 
 _DIGITS = "^-?(0|[1-9][0-9]*)$"
-_INSTANT = "^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]{{1,{}}})?Z?$"
-_DATE = (
-    "(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
-)
-_PLAIN_INSTANT = f"^{_DATE}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{3}})?Z?\\z"
-"""What nearly all instants look like, and nobody reads otherwise: no 29 February, no 24:00, milliseconds or none."""
+_MONTH_DAY = "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+_LEAP_DAY = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
+_DAY = f"(?!0000)([0-9]{{4}}-{_MONTH_DAY}|{_LEAP_DAY})"
+"""A day that there is: Flink's cast reads 30 February as 28 February, and 24:00 as the next day."""
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_PLAIN_INSTANT = f"^(19|20)[0-9]{{2}}-{_MONTH_DAY}[T ]{_TIME}([.][0-9]{{3}})?Z?\\z"
+"""What nearly all instants look like: no 29 February, milliseconds or none."""
 
 
 def from_text(name: str, type_: Type, digits: int) -> str:
@@ -27,7 +28,9 @@ def from_text(name: str, type_: Type, digits: int) -> str:
         return f"CASE WHEN REGEXP({name}, '{_DIGITS}') THEN TRY_CAST({name} AS {type_.world('flink')}) END"
     if type_.name == "timestamp":
         return _instant(name, digits)
-    if type_.name in ("float32", "float64", "decimal", "date"):
+    if type_.name == "date":
+        return f"CASE WHEN REGEXP({name}, '^{_DAY}\\z') THEN TRY_CAST({name} AS DATE) END"
+    if type_.name in ("float32", "float64", "decimal"):
         return f"TRY_CAST({name} AS {type_.world('flink')})"
     raise SkewlessError("SK830", f"a value of type {type_} is not read from JSON", hint="Use format: avro.")
 
@@ -40,7 +43,8 @@ def _instant(name: str, digits: int) -> str:
 
 def _by_cast(name: str, digits: int) -> str:
     text = f"REPLACE(REPLACE({name}, 'T', ' '), 'Z', '')"
-    return f"CASE WHEN REGEXP({name}, '{_INSTANT.format(digits)}') THEN TRY_CAST({text} AS TIMESTAMP({digits})) END"
+    regexp = f"REGEXP({name}, '^{_DAY}[T ]{_TIME}([.][0-9]{{1,{digits}}})?Z?\\z')"
+    return f"CASE WHEN {regexp} THEN TRY_CAST({text} AS TIMESTAMP({digits})) END"
 
 
 def _by_parts(name: str, digits: int) -> str:

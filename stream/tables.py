@@ -16,6 +16,8 @@ from skewless.types import Type, parse_type
 FEATURES, DEAD_LETTERS = "skw_features", "skw_dead_letters"
 FUTURE_MS_MAX = 5_000
 """How far ahead of its arrival an event may be dated and still count."""
+PAYLOAD_CHARACTERS_MAX = 100_000
+"""What a dead letter keeps of an event: a message may have a megabyte, and JSON writes some characters in six bytes."""
 _READ, _BODIES, _PARSED, _JUDGED = "skw_read_{}", "skw_bodies_{}", "skw_parsed_{}", "skw_judged_{}"
 _RECORD_TIME, _ARRIVED, _EVENT_TIME, _FAULT = "`skw_record_time`", "`skw_arrived_at`", "`skw_event_time`", "`skw_fault`"
 _NO_TIME = "TIMESTAMP '9999-12-31 23:59:59.999'"
@@ -75,7 +77,7 @@ class SourceTable:
         """The queries that yield what of the topic is no event, in the columns of the dead letters."""
         names = [_P.name(c.name) for c in self.columns]
         pairs = ", ".join(f"KEY {_P.string(c.name)} VALUE {n}" for c, n in zip(self.columns, names, strict=True))
-        payload = f"JSON_OBJECT({pairs})" if self.json else "CAST(NULL AS STRING)"
+        payload = f"SUBSTRING(JSON_OBJECT({pairs}), 1, {PAYLOAD_CHARACTERS_MAX})" if self.json else "CAST(NULL AS STRING)"
         topic = _P.string(self.source.topic)
         place = f"SELECT {topic}, `skw_partition`, `skw_offset`"
         out = [f"{place}, {_FAULT}, {payload}\nFROM {self.judged}\nWHERE {_FAULT} IS NOT NULL"]
@@ -85,8 +87,9 @@ class SourceTable:
                 "CASE WHEN `payload` IS NULL THEN 'tombstone' WHEN `payload` IS JSON ARRAY THEN 'an array: its objects count' "
                 "ELSE 'not a JSON object' END"
             )
+            whole = f"SUBSTRING(`payload`, 1, {PAYLOAD_CHARACTERS_MAX})"
             out.append(
-                f"{place}, {reason}, `payload`\nFROM {self.bodies}\n"
+                f"{place}, {reason}, {whole}\nFROM {self.bodies}\n"
                 "WHERE `payload` IS NULL OR `payload` IS NOT JSON OBJECT"
             )
         return out

@@ -38,7 +38,7 @@ from skewless.stream.jobmanager import ALIVE, JobManager
 from skewless.stream.jobs import Jobs
 from skewless.stream.position import Letters, Position
 from skewless.stream.supervisor import Supervisor
-from skewless.stream.tables import UNNAMED, Kafka, with_brokers
+from skewless.stream.tables import PAYLOAD_CHARACTERS_MAX, UNNAMED, Kafka, with_brokers
 from skewless.stream.topics import Topics
 from tests.stream_feed import DELAY, TARGETS, Feed, apply, rows, settled, write
 
@@ -165,6 +165,25 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     assert upgraded is not None and upgraded.stream.job_id != now.job_id and f"/{now.job_id}/savepoint-" in upgraded.resumed
     assert [world.check(1), world.check(2)] == [len(world.feed.sent)] * 2     # no row twice
     assert world.records.require("rotation", 1).savepoint == ""
+
+
+def test_what_is_no_event_ends_no_job_however_long_it_is(world: World) -> None:
+    started = world.project.submit(world.jobs, "rotation@1")
+    arrived_ms = (world.feed.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+    long = [b"\x01" * 900_000, json.dumps({"tailnum": "\u65e5\x01" * 70_000, "landed_at": "2013-02-30T00:00:00"}).encode()]
+    for payload in long:
+        world.feed._producer.produce("landings", payload, b"N1", 1, timestamp=arrived_ms)
+    assert world.feed._producer.flush(30) == 0
+    world.feed.send(40)
+    world.check(1)
+    letters = f"{started.stream.topic}.dead-letters"
+    reader = Consumer({"bootstrap.servers": world.feed.servers, "group.id": "letters", "enable.auto.commit": False})
+    reader.assign([TopicPartition(letters, 0, 0)])
+    found: list[dict[str, Any]] = []
+    eventually(lambda: found.extend(json.loads(m.value()) for m in reader.consume(10, 0.2)) or len(found) == len(long))
+    reader.close()
+    assert sorted(letter["reason"] for letter in found) == ["landed_at is not of type timestamp", "not a JSON object"]
+    assert {len(letter["payload"]) for letter in found} == {PAYLOAD_CHARACTERS_MAX}
 
 
 def test_status_counts_dead_letters_and_what_each_reader_has_not_taken(world: World) -> None:

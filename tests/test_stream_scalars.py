@@ -1,14 +1,15 @@
-"""Instants of JSON messages: what is read by its parts, on real Flink, is what Flink's own cast reads."""
+"""Days and instants of JSON messages on real Flink: what they mean by the calendar, read by their parts or by Flink's cast."""
 
 from __future__ import annotations
 
 import os
 import random
-from datetime import datetime, timedelta
+import re
+from datetime import date, datetime, timedelta
 
 from skewless.conformance.engines import Flink
 from skewless.conformance.table import Table
-from skewless.conformance.values import Rows
+from skewless.conformance.values import Rows, canonical
 from skewless.stream import scalars
 from skewless.types import parse_type
 
@@ -39,18 +40,42 @@ def _instants(count: int) -> list[str]:
     return out
 
 
-def test_a_plain_instant_is_what_the_cast_makes_of_it(flink: Flink) -> None:
-    texts = [*STRANGE, *_instants(INSTANTS)]
+def _meant(text: str, digits: int) -> datetime | None:
+    found = re.fullmatch(rf"(\d{{4}})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{{1,{digits}}}))?Z?", text, re.ASCII)
+    if found is None:
+        return None
+    *parts, fraction = found.groups(default="")
+    try:
+        return datetime(*map(int, parts), microsecond=int(fraction.ljust(6, "0") or 0))     # type: ignore[misc,arg-type]
+    except ValueError:
+        return None
+
+
+def _read(flink: Flink, texts: list[str], read: list[str]) -> list[tuple[str, ...]]:
     table = Table({"n": parse_type("int64"), "x": parse_type("string")}, [*enumerate(texts), (len(texts), None)])
-    queries = [
-        f"SELECT `n`, {scalars.from_text('`x`', parse_type('timestamp'), digits)} AS `read`, "
-        f"{scalars._by_cast('`x`', digits)} AS `cast` FROM `t`" for digits in (3, 6)
-    ]
-    for answer in flink.run_many({"t": table}, queries):
-        assert isinstance(answer, Rows), answer
-        assert len(answer.rows) == len(table.rows)
-        assert [row for row in answer.rows if row[1] != row[2]] == []
-        assert sum(read is not None for _, read, _ in answer.rows) > len(texts) / 3
+    answer = flink.run({"t": table}, f"SELECT `n`, {', '.join(read)} FROM `t`")
+    assert isinstance(answer, Rows), answer
+    rows = sorted(answer.rows, key=lambda row: int(str(row[0])[2:]))
+    assert len(rows) == len(texts) + 1 and set(rows[-1][1:]) == {None}
+    return [row[1:] for row in rows[:-1]]
+
+
+def test_an_instant_is_the_one_of_the_calendar_or_none(flink: Flink) -> None:
+    texts = [*STRANGE, *_instants(INSTANTS)]
+    for digits in (3, 6):
+        ways = [scalars.from_text("`x`", parse_type("timestamp"), digits), scalars._by_cast("`x`", digits)]
+        found = _read(flink, texts, [f"{way} AS `way{n}`" for n, way in enumerate(ways)])
+        meant = [canonical(_meant(text, digits)) for text in texts]
+        assert [(text, row) for text, row, one in zip(texts, found, meant, strict=True) if row != (one, one)] == []
+        assert sum(one is not None for one in meant) > len(texts) / 3
+
+
+def test_a_day_is_one_of_the_calendar_or_none(flink: Flink) -> None:
+    days = [(date(1895, 12, 31) + timedelta(days=37 * n)).isoformat() for n in range(3000)]
+    wrong = ["2013-02-29", "2013-02-30", "1900-02-29", "2013-04-31", "2013-1-5", "2013-01-05 ", "2013-01-05\n", "0000-01-01", "x"]
+    right = ["2000-02-29", "2024-02-29", "0001-01-01", "9999-12-31"]
+    found = _read(flink, [*days, *right, *wrong], [f"{scalars.from_text('`x`', parse_type('date'), 3)} AS `day`"])
+    assert [day for day, in found] == [*(canonical(date.fromisoformat(day)) for day in (*days, *right)), *[None] * len(wrong)]
 
 
 def test_nearly_all_instants_are_plain(flink: Flink) -> None:

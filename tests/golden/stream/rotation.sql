@@ -1,4 +1,4 @@
-SET 'pipeline.name' = 'shop.dev.rotation@1 39965e600c1d';
+SET 'pipeline.name' = 'shop.dev.rotation@1 c76a7930d2c1';
 
 SET 'execution.runtime-mode' = 'streaming';
 
@@ -34,7 +34,7 @@ CREATE TEMPORARY TABLE `skw_read_landings` (
   `skw_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
   `skw_record_time` TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL,
   `skw_arrived_at` AS CAST(`skw_record_time` AS TIMESTAMP(3)),
-  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?Z?\z') THEN CAST(CAST(SUBSTRING(`landed_at`, 1, 10) AS DATE) AS TIMESTAMP(3)) + (CAST(SUBSTRING(`landed_at`, 12, 2) AS INT) * 3600000 + CAST(SUBSTRING(`landed_at`, 15, 2) AS INT) * 60000 + CAST(SUBSTRING(`landed_at`, 18, 2) AS INT) * 1000 + CAST('0' || SUBSTRING(`landed_at`, 21, 3) AS INT)) * INTERVAL '0.001' SECOND ELSE CASE WHEN REGEXP(`landed_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END END, TIMESTAMP '9999-12-31 23:59:59.999'),
+  `skw_event_time` AS COALESCE(CASE WHEN REGEXP(`landed_at`, '^(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?Z?\z') THEN CAST(CAST(SUBSTRING(`landed_at`, 1, 10) AS DATE) AS TIMESTAMP(3)) + (CAST(SUBSTRING(`landed_at`, 12, 2) AS INT) * 3600000 + CAST(SUBSTRING(`landed_at`, 15, 2) AS INT) * 60000 + CAST(SUBSTRING(`landed_at`, 18, 2) AS INT) * 1000 + CAST('0' || SUBSTRING(`landed_at`, 21, 3) AS INT)) * INTERVAL '0.001' SECOND ELSE CASE WHEN REGEXP(`landed_at`, '^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,3})?Z?\z') THEN TRY_CAST(REPLACE(REPLACE(`landed_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(3)) END END, TIMESTAMP '9999-12-31 23:59:59.999'),
   WATERMARK FOR `skw_event_time` AS LEAST(`skw_event_time`, CAST(`skw_record_time` AS TIMESTAMP(3))) - INTERVAL '1.501' SECOND
 ) WITH (
   'connector' = 'kafka',
@@ -68,8 +68,8 @@ SELECT *,
   CASE `diverted` WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS `skw_value_diverted`,
   TRY_CAST(`weight` AS DOUBLE) AS `skw_value_weight`,
   TRY_CAST(`fare` AS DECIMAL(10,2)) AS `skw_value_fare`,
-  TRY_CAST(`day` AS DATE) AS `skw_value_day`,
-  CASE WHEN REGEXP(`scheduled_at`, '^(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?Z?\z') THEN CAST(CAST(SUBSTRING(`scheduled_at`, 1, 10) AS DATE) AS TIMESTAMP(6)) + (CAST(SUBSTRING(`scheduled_at`, 12, 2) AS INT) * 3600000 + CAST(SUBSTRING(`scheduled_at`, 15, 2) AS INT) * 60000 + CAST(SUBSTRING(`scheduled_at`, 18, 2) AS INT) * 1000 + CAST('0' || SUBSTRING(`scheduled_at`, 21, 3) AS INT)) * INTERVAL '0.001' SECOND ELSE CASE WHEN REGEXP(`scheduled_at`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END END AS `skw_value_scheduled_at`
+  CASE WHEN REGEXP(`day`, '^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)\z') THEN TRY_CAST(`day` AS DATE) END AS `skw_value_day`,
+  CASE WHEN REGEXP(`scheduled_at`, '^(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?Z?\z') THEN CAST(CAST(SUBSTRING(`scheduled_at`, 1, 10) AS DATE) AS TIMESTAMP(6)) + (CAST(SUBSTRING(`scheduled_at`, 12, 2) AS INT) * 3600000 + CAST(SUBSTRING(`scheduled_at`, 15, 2) AS INT) * 60000 + CAST(SUBSTRING(`scheduled_at`, 18, 2) AS INT) * 1000 + CAST('0' || SUBSTRING(`scheduled_at`, 21, 3) AS INT)) * INTERVAL '0.001' SECOND ELSE CASE WHEN REGEXP(`scheduled_at`, '^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?Z?\z') THEN TRY_CAST(REPLACE(REPLACE(`scheduled_at`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) END END AS `skw_value_scheduled_at`
 FROM `skw_read_landings`;
 
 CREATE TEMPORARY VIEW `skw_judged_landings` AS
@@ -179,11 +179,11 @@ FROM (
   ) AS `result`
 ) AS `skw_row`;
 INSERT INTO `skw_dead_letters`
-SELECT 'landings', `skw_partition`, `skw_offset`, `skw_fault`, JSON_OBJECT(KEY 'tailnum' VALUE `tailnum`, KEY 'landed_at' VALUE `landed_at`, KEY 'delay' VALUE `delay`, KEY 'gate' VALUE `gate`, KEY 'diverted' VALUE `diverted`, KEY 'weight' VALUE `weight`, KEY 'fare' VALUE `fare`, KEY 'day' VALUE `day`, KEY 'scheduled_at' VALUE `scheduled_at`)
+SELECT 'landings', `skw_partition`, `skw_offset`, `skw_fault`, SUBSTRING(JSON_OBJECT(KEY 'tailnum' VALUE `tailnum`, KEY 'landed_at' VALUE `landed_at`, KEY 'delay' VALUE `delay`, KEY 'gate' VALUE `gate`, KEY 'diverted' VALUE `diverted`, KEY 'weight' VALUE `weight`, KEY 'fare' VALUE `fare`, KEY 'day' VALUE `day`, KEY 'scheduled_at' VALUE `scheduled_at`), 1, 100000)
 FROM `skw_judged_landings`
 WHERE `skw_fault` IS NOT NULL;
 INSERT INTO `skw_dead_letters`
-SELECT 'landings', `skw_partition`, `skw_offset`, CASE WHEN `payload` IS NULL THEN 'tombstone' WHEN `payload` IS JSON ARRAY THEN 'an array: its objects count' ELSE 'not a JSON object' END, `payload`
+SELECT 'landings', `skw_partition`, `skw_offset`, CASE WHEN `payload` IS NULL THEN 'tombstone' WHEN `payload` IS JSON ARRAY THEN 'an array: its objects count' ELSE 'not a JSON object' END, SUBSTRING(`payload`, 1, 100000)
 FROM `skw_bodies_landings`
 WHERE `payload` IS NULL OR `payload` IS NOT JSON OBJECT;
 END;
