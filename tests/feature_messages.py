@@ -202,7 +202,8 @@ class Topic:
     def offsets(self) -> dict[int, int]:
         """What the group has committed."""
         reader = Reader({**self.brokers, "group.id": f"skewless.{self.config.namespace}"})
-        found = reader.committed([TopicPartition(self.name, p) for p in range(self.partitions)], timeout=30)
+        wanted = [TopicPartition(self.name, p) for p in range(self.partitions)]
+        found = eventually(lambda: _answered(lambda: reader.committed(wanted, timeout=30)))
         reader.close()
         return {p.partition: p.offset for p in found}
 
@@ -285,6 +286,16 @@ def newest(slots: dict[tuple[str, int], Known]) -> dict[str, tuple[int, int, tup
         if key not in out or out[key][0] < at:
             out[key] = (at, ingested, values)
     return out
+
+
+def _answered(ask: Callable[[], Any]) -> Any:
+    """None while the brokers are still finding the group's coordinator."""
+    from confluent_kafka import KafkaException
+
+    try:
+        return ask()
+    except KafkaException:
+        return None
 
 
 def _committed(reader: Reader, where: list[TopicPartition]) -> bool:
