@@ -327,6 +327,8 @@ def greatest(p: Printer, node: exp.Func) -> str:
 def as_flag(p: Printer, node: exp.Expr) -> str:
     """A boolean as 1, 0 or NULL."""
     text = enclosed(p.text(node))
-    return f"CASE WHEN {text} THEN 1 WHEN NOT {text} THEN 0 END"
+    known = node.meta.get("value")
+    no = "ELSE 0" if isinstance(known, Value) and not known.nullable else f"WHEN NOT {text} THEN 0"
+    return f"CASE WHEN {text} THEN 1 {no} END"
 
 
