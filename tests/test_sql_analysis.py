@@ -128,6 +128,14 @@ def test_a_divisor_is_no_constant_of_a_function(expression: str, found: list[str
     assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
 
 
+@pytest.mark.parametrize(("expression", "found"), [
+    ("date_diff('second', ts, epoch_ms(i))", ["time.before_1970"]), ("date_diff('day', ts, epoch_ms(abs(small)))", []),
+    ("epoch_ms(i)", []), ("cast(epoch_ms(small) as date)", []), ("cast(epoch_ms(small - 1) as date)", ["time.before_1970"]),
+])
+def test_a_number_that_may_be_negative_may_be_an_instant_before_1970(expression: str, found: list[str]) -> None:
+    assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
+
+
 @pytest.mark.parametrize(("regex", "found"), [
     ("b+", []), ("^a", []), ("a?b*", ["text.regex_empty"]), ("^", ["text.regex_empty"]), ("b*$", ["text.regex_empty"]),
 ])

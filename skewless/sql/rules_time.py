@@ -21,7 +21,8 @@ TIME: tuple[Rule, ...] = (
     Rule("time.before_1970", "refuse", "SK215",
          "EXTRACT, DATE_TRUNC, CAST AS DATE of an instant that may lie before 1970",
          message="{x} may read an instant before 1970",
-         hint="Filter such rows, or declare the column as later than 1970.",
+         hint="Filter such rows, or declare the column as later than 1970, a number of milliseconds by its range: "
+              "meta: {skewless: {range: [0, 4102444800000]}}.",
          fact="Flink cuts fractions of a second before 1970 towards zero."),
     Rule("time.now", "refuse", "SK216",
          "NOW, CURRENT_TIMESTAMP, CURRENT_DATE, LOCALTIMESTAMP, RANDOM, UUID",

@@ -333,7 +333,7 @@ def from_epoch(t: Typer, node: exp.Expr) -> Value:
         t.hit("time.from_epoch", node)
         _epoch_range(t, node, inner, 1000 if scale else 1)
     zoned = scale == 0
-    early = inner.lo is not None and inner.lo < 0
+    early = inner.lo is None or inner.lo < 0
     return Value(TIMESTAMPTZ if zoned else TIMESTAMP, nullable=inner.nullable, before_1970=early)
 
 
