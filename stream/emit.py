@@ -48,7 +48,7 @@ class StreamScript:
     job: str
 
     def text(self) -> str:
-        """The whole script, for sql-client, a SQL Gateway or PyFlink."""
+        """The whole script, for sql-client. A SQL Gateway and PyFlink take its statements one by one."""
         return "".join(f"{statement};\n\n" for statement in (*self.setup, self.job)).removesuffix("\n")
 
 

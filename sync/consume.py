@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+from skewless import messages
 from skewless.clock import now_us
 from skewless.config import Config
 from skewless.errors import SkewlessError
@@ -27,7 +28,6 @@ from skewless.sync.patience import GaveUp, Patience, is_of_one_view
 from skewless.sync.retention import lost, warning
 from skewless.sync.view_stream import Piece, Place, Reload, ViewStream
 
-STORES = ("both", "online", "offline")
 FLUSH_ROWS, FLUSH_SECONDS = 50_000, 30.0
 FLUSH_BYTES = 128 * 2**20
 MESSAGES_PER_READ, READ_SECONDS = 10_000, 0.05
@@ -54,7 +54,7 @@ class Options:
     was in the topics at the start is written. `member`: a name of this process that no other one of the group has; started
     again under it, the process gets its partitions back at once."""
 
-    stores: str = "both"
+    stores: str = messages.BOTH
     flush_rows: int = FLUSH_ROWS
     flush_seconds: float = FLUSH_SECONDS
     until_caught_up: bool = False
@@ -73,7 +73,7 @@ class Consumer:
         self.options, self.brokers, self.say, self.on_flush = options, dict(brokers), say, on_flush
         self.stop, self._abandon = threading.Event(), threading.Event()
         self._patience = Patience(say, self._abandon, self._stay)
-        self.group = group(config, options.stores)
+        self.group = messages.group(config.namespace, options.stores)
         self.partitions: dict[Place, Partition] = {}
         self._config, self._views, self._reload = config, list(views), reload
         self.streams: dict[str, ViewStream] = {}
@@ -527,11 +527,6 @@ class Consumer:
         if now - self._told.get(text, -1e9) >= 10.0:
             self._told[text] = now
             self.say(text)
-
-
-def group(config: Config, stores: str) -> str:
-    """The consumer group: one for both stores; of one store alone another, since it has its own progress."""
-    return f"skewless.{config.namespace}" + ("" if stores == "both" else f".{stores}")
 
 
 def _shown(places: list[Any]) -> str:

@@ -19,7 +19,6 @@ import certifi
 import msgspec
 import pytest
 
-from skewless import messages
 from skewless.brokers import client_settings
 from skewless.config import Config, read_config
 from skewless.dev.process import free_ports
@@ -35,7 +34,6 @@ from skewless.stream.jobmanager import JobManager
 from skewless.stream.position import start_ms
 from skewless.stream.supervisor import Supervisor
 from skewless.stream.tables import UNNAMED, Kafka, with_brokers, without_brokers
-from skewless.sync.consume import STORES, group
 
 Answering = Callable[[Callable[[str, str], tuple[int, bytes]]], str]
 FLINK_SAYS = b'{"errors":["Not found."]}'
@@ -347,7 +345,3 @@ def test_brokers_that_do_not_answer_are_part_of_the_status(config: Config) -> No
     shown = json.loads(subprocess.run([*argv, "--json"], capture_output=True, text=True).stdout)
     assert [(p["state"], p["rows"], p["dead_letters"]) for p in shown] == [("not submitted", None, None)] * 2
 
-
-def test_readers_have_the_names_that_the_consumer_gives_them(config: Config) -> None:
-    assert messages.STORES == STORES
-    assert [messages.group(config.namespace, stores) for stores in STORES] == [group(config, stores) for stores in STORES]

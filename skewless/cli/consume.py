@@ -54,7 +54,8 @@ def consume(
     from skewless.brokers import client_settings
     from skewless.cli.stream_project import kafka_of
     from skewless.errors import SkewlessError
-    from skewless.sync.consume import STORES, Consumer, Options
+    from skewless.messages import STORES
+    from skewless.sync.consume import Consumer, Options
 
     if stores not in STORES:
         raise SkewlessError("SK102", f'--stores: "{stores}" is not one of {", ".join(STORES)}')
