@@ -26,6 +26,8 @@ def cast(p: Printer, node: exp.Cast) -> str:
         return p.text(node.this)   # a CAST would take the event time off the column in Flink
     if to == STRING and parameters(node.to):
         raise no_form(p.engine, node)
+    if to == STRING and inner.is_decimal and p.engine == "postgres":     # its GREATEST and CASE keep each operand's own digits
+        return p.cast(p.cast(p.text(node.this), inner.type), to)
     return p.cast(p.text(node.this), to)
 
 
