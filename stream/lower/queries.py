@@ -221,7 +221,7 @@ def _set_of_keys(p: Printer, node: exp.Expr) -> str:
         return f"ROLLUP ({p.items(node.expressions)})"
     if isinstance(node, exp.GroupingSets):
         return f"GROUPING SETS ({', '.join(_set(p, s) for s in node.expressions)})"
-    if p.postgres and isinstance(node.unnest(), (exp.Literal, exp.Null, exp.Boolean)):
+    if not p.flink and isinstance(node.unnest(), (exp.Literal, exp.Null, exp.Boolean)):
         known = value(node).type     # a bare number would be the place of a column, and another constant is refused
         return p.cast(p.text(node), STRING if known.name == "null" else known)
     return p.text(node)
