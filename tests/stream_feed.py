@@ -91,6 +91,7 @@ class Feed:
     def __init__(self, servers: str, topic: str = "landings") -> None:
         self.servers, self.topic, self.now = servers, topic, _BEGIN
         self.sent: list[tuple[str, datetime]] = []
+        self.faults = 0
         admin = AdminClient({"bootstrap.servers": servers})
         (future,) = admin.create_topics([NewTopic(topic, 2)]).values()
         future.result()
@@ -106,10 +107,19 @@ class Feed:
             self._event(TICK, partition)
         assert self._producer.flush(30) == 0
 
+    def send_fault(self, payload: bytes) -> None:
+        """What is no event, and becomes a dead letter of every job of the topic."""
+        self._send(payload, "N1", 1)
+        assert self._producer.flush(30) == 0
+        self.faults += 1
+
+    def _send(self, payload: bytes, plane: str, partition: int) -> None:
+        arrived_ms = (self.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+        self._producer.produce(self.topic, payload, plane.encode(), partition, timestamp=arrived_ms)
+
     def _event(self, plane: str, partition: int) -> None:
         value = json.dumps({"tailnum": plane, "landed_at": self.now.isoformat(timespec="milliseconds") + "Z"})
-        arrived_ms = (self.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
-        self._producer.produce(self.topic, value.encode(), plane.encode(), partition, timestamp=arrived_ms)
+        self._send(value.encode(), plane, partition)
         if plane != TICK:
             self.sent.append((plane, self.now))
 

@@ -143,7 +143,7 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     one = shown["rotation@1"]
     assert (one["state"], one["job_state"], one["job_id"]) == ("running", "RUNNING", first.stream.job_id)
     assert one["rows"]["lag"] >= len(world.feed.sent) and one["rows"]["committed"] == {}
-    assert one["events"][0]["topic"] == "landings" and one["readers"] == [] and one["dead_letters"]["count"] == 0
+    assert one["events"][0]["topic"] == "landings" and one["readers"] == [] and one["dead_letters"]["count"] == world.feed.faults
 
     stopped = world.command("stop", "rotation@1")
     assert stopped.returncode == 0, stopped.stderr
@@ -169,35 +169,32 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
 
 def test_what_is_no_event_ends_no_job_however_long_it_is(world: World) -> None:
     started = world.project.submit(world.jobs, "rotation@1")
-    arrived_ms = (world.feed.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
     long = [b"\x01" * 900_000, json.dumps({"tailnum": "\u65e5\x01" * 70_000, "landed_at": "2013-02-30T00:00:00"}).encode()]
     for payload in long:
-        world.feed._producer.produce("landings", payload, b"N1", 1, timestamp=arrived_ms)
-    assert world.feed._producer.flush(30) == 0
+        world.feed.send_fault(payload)
     world.feed.send(40)
     world.check(1)
     letters = f"{started.stream.topic}.dead-letters"
     reader = Consumer({"bootstrap.servers": world.feed.servers, "group.id": "letters", "enable.auto.commit": False})
     reader.assign([TopicPartition(letters, 0, 0)])
     found: list[dict[str, Any]] = []
-    eventually(lambda: found.extend(json.loads(m.value()) for m in reader.consume(10, 0.2)) or len(found) == len(long))
+    eventually(lambda: found.extend(json.loads(m.value()) for m in reader.consume(10, 0.2)) or len(found) == world.feed.faults)
     reader.close()
-    assert sorted(letter["reason"] for letter in found) == ["landed_at is not of type timestamp", "not a JSON object"]
-    assert {len(letter["payload"]) for letter in found} == {PAYLOAD_CHARACTERS_MAX}
+    cut = [letter["reason"] for letter in found if len(letter["payload"]) == PAYLOAD_CHARACTERS_MAX]
+    assert sorted(cut) == ["landed_at is not of type timestamp", "not a JSON object"]
 
 
 def test_status_counts_dead_letters_and_what_each_reader_has_not_taken(world: World) -> None:
     started = world.project.submit(world.jobs, "rotation@1")
     world.check(1)
-    arrived_ms = (world.feed.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
     for _ in range(3):
-        world.feed._producer.produce("landings", b"no event", b"N1", 1, timestamp=arrived_ms)
-    assert world.feed._producer.flush(30) == 0
+        world.feed.send_fault(b"no event")
+    topic, count = f"{started.stream.topic}.dead-letters", world.feed.faults
 
     def position() -> Position:
         return next(p for p in positions(world.config, ["rotation@1"], ""))
 
-    eventually(lambda: position().dead_letters == Letters(topic=f"{started.stream.topic}.dead-letters", end={0: 3}, count=3))
+    eventually(lambda: position().dead_letters == Letters(topic=topic, end={0: count}, count=count))
     before, namespace = position().rows, world.config.namespace
     assert before is not None and before.committed == {} and position().readers == ()
     for stores, offset in (("online", 3), ("offline", 2)):
