@@ -136,6 +136,15 @@ def test_a_number_that_may_be_negative_may_be_an_instant_before_1970(expression:
     assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
 
 
+@pytest.mark.parametrize(("expression", "found"), [
+    ("coalesce(case when b then i end, 0)", []),
+    ("coalesce(case when 'a' = 'a' then 7 else i end, i)", ["null.coalesce_constant"]),
+    ("coalesce(i, cast(true as int), 0)", []), ("case when 'a' = 'a' then i end", []),
+])
+def test_coalesce_is_of_no_constant_condition(expression: str, found: list[str]) -> None:
+    assert [f.rule.id for f in read(f"select {expression} as v from events").findings] == found
+
+
 @pytest.mark.parametrize(("regex", "found"), [
     ("b+", []), ("^a", []), ("a?b*", ["text.regex_empty"]), ("^", ["text.regex_empty"]), ("b*$", ["text.regex_empty"]),
 ])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from skewless.sql.constants import has_constant_condition
 from skewless.sql.inference import Typer, bare, handles, number
 from skewless.sql.value import (
     BOOL,
@@ -235,6 +236,8 @@ def _branches(t: Typer, node: exp.Expr, branches: list[Value]) -> Value:
 def coalesce(t: Typer, node: exp.Expr) -> Value:
     values = [t.value(node.this), *(t.value(n) for n in node.expressions)]
     doubled(t, [node.this, *node.expressions])
+    if any(map(has_constant_condition, node.find_all(exp.Case))):
+        t.hit("null.coalesce_constant", node)
     known = _branches(t, node, values)
     return replace(known, nullable=all(v.nullable for v in values))
 

@@ -44,6 +44,22 @@ def compute(node: exp.Expr) -> Constant | None:
     return result if result is None or _sound(result) else None
 
 
+def is_constant(node: exp.Expr) -> bool:
+    """Whether a planner may see one value in it: all its columns hold one number, or are hidden by a constant condition."""
+    if isinstance(node, exp.Column):
+        known = node.meta["value"]
+        return known.lo is not None and known.lo == known.hi
+    if isinstance(node, (exp.AggFunc, exp.Window, exp.Query)):
+        return False
+    return has_constant_condition(node) or all(map(is_constant, node.iter_expressions()))
+
+
+def has_constant_condition(node: exp.Expr) -> bool:
+    """Whether it is a CASE, or a branch of one, whose condition is the same for every row."""
+    branches = node.args["ifs"] if isinstance(node, exp.Case) else [node] if isinstance(node, exp.If) else []
+    return any(is_constant(branch.this) for branch in branches)
+
+
 def _sound(constant: Constant) -> bool:
     number, type_ = constant.number, constant.type
     if number is None or type_.name == "decimal":

@@ -8,7 +8,7 @@ from math import isfinite
 
 from sqlglot import exp
 
-from skewless.sql.constants import compute
+from skewless.sql.constants import compute, is_constant
 from skewless.sql.inference import Typer, bare, function_name, handles, number
 from skewless.sql.value import (
     BOOL,
@@ -270,7 +270,7 @@ def divide(t: Typer, node: exp.Expr) -> Value:
         t.hit("arith.divide_int" if left.is_int and right.is_int else "arith.divide_decimal", node)
         return Value(FLOAT64, nullable=True)
     _beside_double(t, node, left, right)
-    if _constant(node.expression) and compute(node.expression) is None:
+    if is_constant(node.expression) and compute(node.expression) is None:
         t.hit("arith.divide_constant", node)
         return UNKNOWN_VALUE
     _guarded(t, node, right, "arith.divide_zero")
@@ -296,17 +296,6 @@ def _overflows(t: Typer, node: exp.Expr, type_: Type, widest: str) -> Value:
         t.hit("arith.overflow_int", node, type="INTEGER")
     node.meta["wide"] = INT64 if type_ != INT64 else Type("decimal", 38, 0)
     return Value(INT64 if type_ != INT64 else Type("decimal", 38, 0), nullable=True)
-
-
-def _constant(node: exp.Expr) -> bool:
-    """Whether a planner may see one value in it: all its columns hold one number, or are hidden by a constant condition."""
-    if isinstance(node, exp.Column):
-        known = node.meta["value"]
-        return known.lo is not None and known.lo == known.hi
-    if isinstance(node, (exp.AggFunc, exp.Window, exp.Query)):
-        return False
-    branches = node.args["ifs"] if isinstance(node, exp.Case) else [node] if isinstance(node, exp.If) else []
-    return any(_constant(branch.this) for branch in branches) or all(map(_constant, node.iter_expressions()))
 
 
 def _guarded(t: Typer, node: exp.Expr, divisor: Value, rule: str) -> None:
