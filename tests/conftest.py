@@ -23,6 +23,7 @@ from tests.example import Example, run_demo
 
 GOLDEN = Path(__file__).parent / "golden"
 COSTLY = {"flink": "flink|engines", "demo": "example", "stack": "stack", "servers": "servers|topic"}
+TOLD_CHARACTERS = 3000
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -30,6 +31,24 @@ settings.load_profile("any machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files from what the code gives now")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Told(config))
+
+
+class Told:
+    """A failure is told when it happens: a run that is ended from outside never comes to its summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal:
+            terminal.write_line(f"\n{report.nodeid} ({report.when}):\n{report.longreprtext[-TOLD_CHARACTERS:]}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,14 +61,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return group_of(nodeid.split("::")[0])
 
         def remove_node(self, node: Any) -> str | None:
-            """The base class would give a test that ended its process to the next one, and so on."""
+            """The base class would give a test that ended its process to the next one, and send that empty units for which it
+            waits for ever."""
             units = self.assigned_work.get(node, {}).values()
             ended: str | None = next((test for unit in units for test, done in unit.items() if not done), None)
             for unit in units:
                 if ended in unit:
                     unit[ended] = True
+            self.assigned_work[node] = {scope: unit for scope, unit in self.assigned_work[node].items() if not all(unit.values())}
             super().remove_node(node)
             return ended
+
+        def _reschedule(self, node: Any) -> None:
+            """A process holds its last test back until it knows the next one, so it is given units until it has more than two."""
+            super()._reschedule(node)
+            while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) <= 2:
+                super()._reschedule(node)
 
     return Together(config, log)
 

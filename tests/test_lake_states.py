@@ -38,6 +38,14 @@ def plain(a: int | None, x: float | None) -> Values:
     return a, None if x is None else repr(x + 0.0)
 
 
+def streamed(slot: Slot, a: int | None, x: float | None, ingested: int) -> pa.Table:
+    """One row of a stream."""
+    return pa.table({
+        "k": [slot[0]], "event_timestamp": pa.array([slot[1]], pa.timestamp("us")), "a": pa.array([a], pa.int64()),
+        "x": pa.array([x], pa.float64()), "ingested_at": pa.array([ingested], pa.timestamp("us")),
+    })
+
+
 class Oracle:
     """The history in a dictionary: what the batch stored, what streams wrote, which hours are covered."""
 
@@ -178,10 +186,7 @@ class History(RuleBasedStateMachine):
         if not self.driver.table.exists():
             self.driver.table.create()
         self.offset += 1
-        rows = pa.table({
-            "k": [slot[0]], "event_timestamp": pa.array([slot[1]], pa.timestamp("us")), "a": pa.array([a], pa.int64()),
-            "x": pa.array([x], pa.float64()), "ingested_at": pa.array([ingested], pa.timestamp("us")),
-        })
+        rows = streamed(slot, a, x, ingested)
         for first in (True, False):
             assert self.driver.table.append_pending(rows, app_id="topic-0", app_version=self.offset) is first
         self.oracle.pending.append((slot, plain(a, x), ingested))
