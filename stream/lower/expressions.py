@@ -145,11 +145,15 @@ def whole(p: Printer, node: exp.Func) -> str:
 
 @prints(exp.Round, exp.Trunc, args="this decimals")
 def rounded(p: Printer, node: exp.Func) -> str:
+    """An integer stays one: Postgres would make a double of it, or with digits a decimal, which `/` divides exactly."""
     if not value(node.this).is_exact:
         raise no_form(p.engine, node)
     name = "TRUNCATE" if p.flink and isinstance(node, exp.Trunc) else node.sql_name()
     digits = node.args.get("decimals")
-    return p.call(name, node.this) if digits is None else p.call(name, node.this, digits)
+    if digits is None:
+        return p.text(node.this) if value(node.this).is_int else p.call(name, node.this)
+    text = p.call(name, node.this, digits)
+    return p.cast(text, value(node).type) if p.postgres and value(node).is_int else text
 
 
 @prints(exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
