@@ -23,4 +23,5 @@ def test_lookups_follow_the_stream(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     said = {tuple(re.findall(r"[0-9]+ landed", line)) for line in done.stdout.splitlines() if re.match(TIME_OF_DAY, line)}
     assert len(said - {()}) >= 2, done.stdout
+    assert re.search(TIME_OF_DAY + r".* landed.*, [0-9:]+ old", done.stdout), "each lookup says how old its values are"
     assert not processes(tmp_path) and not (project / ".skewless" / "dev").exists()
