@@ -325,7 +325,9 @@ def test_a_job_that_nobody_recorded_keeps_what_it_went_on_from(world: World) -> 
     first = world.project.submit(world.jobs, "rotation@2").stream
     world.check(2)
     cluster = world.jobs.cluster
-    eventually(lambda: cluster.manager.checkpoint(first.job_id))
+    for _ in range(2):              # the second of them began after the rows had come out
+        before = cluster.manager.checkpoint(first.job_id)
+        eventually(lambda before=before: cluster.manager.checkpoint(first.job_id) != before)
     cluster.manager.cancel(first.job_id)
     path = checkpoints.newest(first.checkpoint_dir)
     script = [s.replace("'5 s'", "'600 s'") for s in with_brokers(first.script, kafka_of(world.config))]

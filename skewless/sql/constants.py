@@ -120,6 +120,16 @@ def _binary(node: exp.Binary, type_: Type) -> Constant | None:
     return Constant(type_, a + b if isinstance(node, exp.Add) else a - b if isinstance(node, exp.Sub) else a * b)
 
 
+def _quotient(node: exp.IntDiv, type_: Type) -> Constant | None:
+    """Of integers, towards zero. Flink's planner fails on a literal that NULL divides inside of an aggregate."""
+    left, right = compute(node.left), compute(node.right)
+    if left is None or right is None or right.number == 0:
+        return None
+    if left.number is None or right.number is None:
+        return Constant(type_, None)
+    return Constant(type_, int(Fraction(left.number) / Fraction(right.number)))
+
+
 def _negative(node: exp.Neg, type_: Type) -> Constant | None:
     inner = compute(node.this)
     return inner and Constant(type_, None if inner.number is None else -inner.number)
@@ -143,6 +153,6 @@ def _coalesce(node: exp.Coalesce, type_: Type) -> Constant | None:
 
 
 _RULES: dict[type[exp.Expr], Callable[[Any, Type], Constant | None]] = {
-    exp.Cast: _cast, exp.Add: _binary, exp.Sub: _binary, exp.Mul: _binary, exp.Div: _binary, exp.Neg: _negative,
-    exp.Nullif: _nullif, exp.Coalesce: _coalesce,
+    exp.Cast: _cast, exp.Add: _binary, exp.Sub: _binary, exp.Mul: _binary, exp.Div: _binary, exp.IntDiv: _quotient,
+    exp.Neg: _negative, exp.Nullif: _nullif, exp.Coalesce: _coalesce,
 }
