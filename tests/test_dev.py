@@ -121,7 +121,9 @@ def test_several_that_start_the_servers_at_once_get_the_same_ones(project: Confi
     started = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     found = [process.communicate() for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], found
-    assert len({out for out, _ in found}) == 1 and json.loads(found[0][0]) == supervisor.state(project)
+    now = supervisor.state(project)
+    assert now is not None and {out for out, _ in found} == {found[0][0]} and json.loads(found[0][0]) == now
+    assert [pid for pid, line in processes(tmp_path).items() if "dev.supervisor" in line] == [now["pid"]]
     supervisor.down(project)
     other = subprocess.Popen([*argv[:5], "postgres", *argv[6:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     eventually(lambda: supervisor._holder(supervisor.folder_of(project)))   # the lock alone may be somebody's who only looks

@@ -55,6 +55,9 @@ def up(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
     while time.monotonic() < deadline:
         now = _state(folder)
         if now is not None:
+            if process is not None and process.pid != now["pid"]:       # another was first; ours must not follow it later
+                process.terminate()
+                process.wait()
             return _with(now, names)
         ended = process is not None and process.poll() is not None
         if process is not None and ended and process.returncode != _BUSY:
