@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-NAMES = ("materialize", "sync", "training", "serving", "check", "conformance", "stream", "consume", "freshness")
+NAMES = ("materialize", "sync", "training", "serving", "check", "conformance", "stream", "consume", "freshness", "recovery")
 
 
 def main() -> None:

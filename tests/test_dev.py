@@ -76,6 +76,9 @@ def test_all_servers_take_work_and_die_with_their_holder(project: Config, tmp_pa
     assert state["servers"] == list(NAMES) and json.loads(skewless(tmp_path, "status", "--json").stdout) == state
     with urllib.request.urlopen(f"{where['flink']}/overview") as answer:
         assert json.load(answer)["slots-total"] == 8
+    with urllib.request.urlopen(f"{where['flink']}/jobmanager/config") as answer:
+        settings = {entry["key"]: entry["value"] for entry in json.load(answer)}
+    assert settings["heartbeat.interval"] == "2 s" and "heartbeat.timeout" not in settings
     with urllib.request.urlopen(f"{where['gateway']}/v1/info") as answer:
         assert json.load(answer)["version"].startswith("2.")
     with Gateway(where["gateway"], {"execution.runtime-mode": "batch"}) as gateway:

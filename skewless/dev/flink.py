@@ -83,6 +83,8 @@ def _config(folder: Path, rest: int, rpc: int) -> str:
         "taskmanager.memory.jvm-metaspace.size": "192m", "taskmanager.memory.jvm-overhead.min": "64m",
         "taskmanager.memory.jvm-overhead.max": "64m", "cluster.registration.error-delay": "500 ms",
         "cluster.registration.initial-timeout": "200 ms", "web.refresh-interval": "500 ms",
+        # two of these in vain, and a TaskManager that was killed is missed; one that is only slow has heartbeat.timeout, 50 s
+        "heartbeat.interval": "2 s",
         "jobmanager.rpc.address": "127.0.0.1", "jobmanager.bind-host": "127.0.0.1", "jobmanager.rpc.port": rpc,
         "taskmanager.host": "127.0.0.1", "taskmanager.bind-host": "127.0.0.1", "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1", "rest.port": rest, "execution.checkpointing.interval": "5 s",

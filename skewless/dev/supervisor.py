@@ -27,7 +27,7 @@ from skewless.errors import SkewlessError
 
 UP_SECONDS_MAX = 900.0      # the first time it downloads
 DOWN_SECONDS_MAX = 60.0
-_WATCH_SECONDS = 0.5
+WATCH_SECONDS = 0.5
 _LOOK_SECONDS = 0.05
 _LOCK_SECONDS_MAX = 1.0     # who looks whether the lock is held has it for an instant
 _BUSY = 75                  # exit code: another process holds the servers
@@ -119,7 +119,7 @@ def main(folder: Path, names: tuple[str, ...]) -> int:
             stack.start()
             starting = False
             _write(folder / "state.json", {"pid": os.getpid(), "servers": list(names), "endpoints": stack.endpoints})
-            while not stop.wait(_WATCH_SECONDS):
+            while not stop.wait(WATCH_SECONDS):
                 for name in stack.watch():
                     print(f"{name} had ended and was started again", flush=True)
         except SkewlessError as error:
