@@ -22,6 +22,7 @@ HEADER = f"skw{FORMAT}"
 EVENT_TIMESTAMP = "event_timestamp"
 DEAD_LETTERS = "dead-letters"
 BOTH = "both"
+_LOST = "lost="
 STORES = (BOTH, "online", "offline")
 _RECORD, _NAMESPACE = "record", "org.apache.flink.avro.generated"      # what Flink calls the record; a reader needs no name
 _AVRO: dict[str, Any] = {
@@ -44,6 +45,17 @@ def dead_letter_topic(namespace: str, view: View) -> str:
 def group(namespace: str, stores: str = BOTH) -> str:
     """The consumer group that writes a namespace's rows: one for both stores, another, with its own progress, for each."""
     return f"skewless.{namespace}" + ("" if stores == BOTH else f".{stores}")
+
+
+def note(lost: int) -> str:
+    """What a consumer commits beside an offset: how many messages before it were deleted unread, over all of its group's time."""
+    return f"{_LOST}{lost}" if lost else ""
+
+
+def lost(note: str | None) -> int:
+    """The inverse of `note`; 0 for what anybody else wrote there. librdkafka ends a note with a NUL character."""
+    found = (note or "").rstrip("\0").partition(_LOST)
+    return int(found[2]) if found[1] and not found[0] and found[2].isdecimal() else 0
 
 
 def header(view: View) -> bytes:

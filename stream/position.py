@@ -19,7 +19,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A topic and who reads it: the next offset of each partition, where the reader goes on, and how many messages lie between.
 
     A reader of events commits with each checkpoint of its job. `group`: how the brokers call the reader;
-    `stores`: what a reader of rows writes, `both`, `online` or `offline`.
+    `stores`: what a reader of rows writes, `both`, `online` or `offline`. `lost`: of such a one, messages deleted before
+    it had read them, ever since the group is known; those that it will miss are among them.
     """
 
     topic: str
@@ -28,6 +29,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     end: dict[int, int]
     committed: dict[int, int]
     lag: int
+    lost: int = 0
 
 
 class Letters(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +144,9 @@ def _read(topics: Topics, topic: str, count: int, groups: Mapping[str, str]) -> 
     """How each group reads a topic; group -> the stores that it writes."""
     end, begin, out = topics.ends(topic, count), topics.begins(topic, count), []
     for group, stores in groups.items():
-        committed = topics.committed(group, topic, count)
+        committed, lost = topics.committed(group, topic, count)
         lag = sum(max(0, end[p] - max(committed.get(p, 0), begin[p])) for p in end)
-        out.append(Reading(topic=topic, group=group, stores=stores, end=end, committed=committed, lag=lag))
+        if stores:
+            lost += sum(max(0, begin[p] - offset) for p, offset in committed.items())
+        out.append(Reading(topic=topic, group=group, stores=stores, end=end, committed=committed, lag=lag, lost=lost))
     return out

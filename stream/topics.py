@@ -88,12 +88,14 @@ class Topics:
         begins, found = self.begins(topic, count), self.arrived(topic, count, at_ms)
         return [p for p, begin in begins.items() if begin > 0 and found[p] <= begin]
 
-    def committed(self, group: str, topic: str, count: int) -> Offsets:
-        """Where a group of readers goes on, of each partition in which it has committed."""
+    def committed(self, group: str, topic: str, count: int) -> tuple[Offsets, int]:
+        """Where a group of readers goes on, of each partition in which it has committed; and how many messages before that it
+        says were deleted unread."""
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(count)])
         try:
             (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=self._seconds).values()
-            return {p.partition: p.offset for p in future.result().topic_partitions if p.offset >= 0}
+            found = [p for p in future.result().topic_partitions if p.offset >= 0]
+            return {p.partition: p.offset for p in found}, sum(messages.lost(p.metadata) for p in found)
         except KafkaException as error:
             raise self._refusal(f'read the offsets of the group "{group}"', error) from None
 

@@ -25,7 +25,7 @@ from skewless.sync.feature_topic import Rows
 from skewless.sync.goal import Goal
 from skewless.sync.lane import Errand, Flight, Lane, Partition, share
 from skewless.sync.patience import GaveUp, Patience, is_of_one_view
-from skewless.sync.retention import lost, warning
+from skewless.sync.retention import lost, recall, warning
 from skewless.sync.view_stream import Piece, Place, Reload, ViewStream
 
 FLUSH_ROWS, FLUSH_SECONDS = 50_000, 30.0
@@ -279,12 +279,14 @@ class Consumer:
 
     def _gap(self, place: Place, expected: int | None, first: int) -> None:
         """Says and counts what the brokers deleted before it was read."""
-        busy, self._busy = self._busy, True
+        busy, self._busy, part = self._busy, True, self.partitions.get(place)
         try:
             gone = self._patience.until_done("Kafka", lambda: lost(self._kafka, place, expected, first))
         finally:
             self._busy = busy
         if gone:
+            if part is not None:
+                part.gaps.append(gone)
             self.streams[place[0]].counts.lost += len(gone)
             self.say(warning(self.streams[place[0]].view, place, gone))
 
@@ -413,7 +415,10 @@ class Consumer:
         if not due:
             return
         try:
-            done = self._kafka.commit(offsets=[TopicPartition(*p, offset) for p, offset in due.items()], asynchronous=False)
+            recall(self._kafka, {place: self.partitions[place] for place in due})
+            notes = {place: messages.note(self.partitions[place].lost(offset)) for place, offset in due.items()}
+            offsets = [TopicPartition(*place, offset, notes[place]) for place, offset in due.items()]
+            done = self._kafka.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             self._tell(f"Kafka does not take the offsets: {_words(error)}")
             return

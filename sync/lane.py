@@ -19,12 +19,19 @@ from skewless.sync.view_stream import Place, ViewStream
 @dataclass
 class Partition:
     """What this consumer holds of one partition. Offsets are those after the last message: read, written to both stores,
-    committed; None before the first."""
+    committed; None before the first. `gaps`: offsets that were deleted before this consumer read them; `lost_before`: how many
+    there were before it had the partition, None while that is not known."""
 
     chunks: list[Rows] = field(default_factory=list)
     read: int | None = None
     written: int | None = None
     committed: int | None = None
+    gaps: list[range] = field(default_factory=list)
+    lost_before: int | None = None
+
+    def lost(self, offset: int) -> int:
+        """How many messages before this offset were ever deleted unread."""
+        return (self.lost_before or 0) + sum(len(gap) for gap in self.gaps if gap.stop <= offset)
 
     @property
     def is_ready(self) -> bool:

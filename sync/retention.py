@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from skewless import messages
 from skewless.errors import SkewlessError
 from skewless.registry.model import View
+from skewless.sync.lane import Partition
 from skewless.sync.view_stream import Place
 
 ANSWER_SECONDS_MAX = 10.0
@@ -31,6 +34,18 @@ def lost(client: Any, place: Place, expected: int | None, first: int) -> range:
     except KafkaException as error:
         raise SkewlessError("SK862", "Kafka does not answer", detail=f"{error}.") from None
     return range(expected, max(expected, min(begin, first)))
+
+
+def recall(client: Any, parts: Mapping[Place, Partition]) -> None:
+    """Reads how many messages of these partitions the group had lost before, where that is not known yet: it stands beside the
+    offset that was committed last. Raises confluent_kafka.KafkaException."""
+    from confluent_kafka import KafkaException, TopicPartition
+
+    asked = [TopicPartition(*place) for place, part in parts.items() if part.lost_before is None]
+    for known in client.committed(asked, timeout=ANSWER_SECONDS_MAX) if asked else ():
+        if known.error is not None:
+            raise KafkaException(known.error)
+        parts[known.topic, known.partition].lost_before = messages.lost(known.metadata)
 
 
 def warning(view: View, place: Place, gone: range) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
+from skewless import messages
 from skewless.cli.consume import END_SECONDS_MAX
+from skewless.cli.stream_project import positions
 from skewless.clock import parse_instant
+from skewless.config import read_config
 from skewless.dev.stack import Stack
 from skewless.registry.model import Entity, Feature, Registry, View
 from skewless.registry.store import Store
+from skewless.sync.lane import Partition
 from tests.feature_messages import Topic, eventually, streamed
 from tests.history_project import view
 
@@ -70,6 +76,56 @@ def test_two_versions_side_by_side_and_json(topic: Callable[..., Topic]) -> None
     assert lines[-1]["group"] == f"skewless.{one.config.namespace}"
     one.check()
     two.check()
+
+
+def test_status_says_what_retention_took_before_it_was_read(topic: Callable[..., Topic]) -> None:
+    t = topic(partitions=1)
+    apply(t, t.view)
+    sent = 0
+
+    def send(n: int) -> None:
+        nonlocal sent
+        t.send(*((f"k{i % 3}", NOON + i, i, None) for i in range(sent, sent + n)))
+        sent += n
+
+    def cut(offset: int) -> None:
+        place = [TopicPartition(t.name, 0, offset)]
+        t.admin.delete_records(place)[place[0]].result(30)
+
+    def lost() -> dict[str, int]:
+        (found,) = positions(read_config(t.root), [], "")
+        return {reader.stores: reader.lost for reader in found.readers}
+
+    send(10)
+    t.once()
+    assert lost() == {"both": 0}
+    send(10)
+    cut(15)
+    assert lost() == {"both": 5}, "before a consumer comes"
+    t.once()
+    assert lost() == {"both": 5}
+    send(5)
+    t.once()
+    t.once(stores="offline")
+    assert lost() == {"both": 5, "offline": 0}, "another consumer, another commit"
+    send(3)
+    cut(28)
+    t.once()
+    assert lost() == {"both": 8, "offline": 3}, "also when nothing is left to read"
+    command = [sys.executable, "-m", "skewless.cli", "stream", "status", "--project-dir", str(t.root)]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    head, row = (re.split("  +", line) for line in shown.stdout.splitlines())
+    assert shown.returncode == 0 and row[head.index("lost")] == "both 8, offline 3"
+    document = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120)
+    assert [reader["lost"] for reader in json.loads(document.stdout)[0]["readers"]] == [8, 3]
+
+
+def test_what_was_lost_counts_with_the_offset_that_is_behind_it() -> None:
+    part = Partition(gaps=[range(10, 15), range(20, 21)], lost_before=2)
+    assert [part.lost(offset) for offset in (9, 10, 15, 20, 21)] == [2, 2, 7, 7, 8]
+    assert [messages.lost(messages.note(n)) for n in (0, 7, 10**12)] == [0, 7, 10**12]
+    assert [messages.lost(strange) for strange in (None, "", "lost=", "lost=x", "a lost=1", "{}")] == [0] * 6
+    assert messages.lost("lost=3\0") == 3
 
 
 def test_sigterm_writes_what_was_read_and_a_new_feature_is_taken_over(topic: Callable[..., Topic]) -> None:

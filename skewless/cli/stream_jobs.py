@@ -104,7 +104,7 @@ def status(
     views: SomeViews = None, gateway: GatewayUrl = "",
     as_json: AsJson = False, project_dir: ProjectDir = "", target: Target = "",
 ) -> None:
-    """Print each stream's job, how far history and stream are, what waits to be read, dead letters, and freshness.
+    """Print each stream's job, how far history and stream are, what waits to be read or was lost, dead letters, freshness.
 
     Exit 1 where a stream is down, or where Flink or Kafka does not answer; that is said. Example: skewless stream status
     """
@@ -281,14 +281,14 @@ def _table(found: list[Position]) -> str:
 
     head = (
         "view", "stream", "job", "history to", "newest event", "behind", "freshness", "to compute", "to consume",
-        "dead letters", "checkpoint",
+        "lost", "dead letters", "checkpoint",
     )
     rows = [head]
     for p in found:
         rows.append((
             p.view, p.state, p.job_state.lower() or "-", instant(p.complete_through_us), instant(p.newest_event_us),
             ago(p.lag_us), p.freshness, f"{sum(e.lag for e in p.events):,}" if p.events else "-",
-            _to_consume(p), "-" if p.dead_letters is None else f"{p.dead_letters.count:,}",
+            _to_consume(p), _lost(p), "-" if p.dead_letters is None else f"{p.dead_letters.count:,}",
             "-" if p.checkpoint_at_us is None else ago(now_us() - p.checkpoint_at_us) + " ago",
         ))
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -306,3 +306,13 @@ def _to_consume(position: Position) -> str:
     if [r.stores for r in position.readers] == ["both"]:
         return f"{position.rows.lag:,}"
     return ", ".join(f"{r.stores} {r.lag:,}" for r in position.readers)
+
+
+def _lost(position: Position) -> str:
+    """How many rows the brokers deleted before they were consumed, for each store where each has a consumer of its own."""
+    if position.rows is None:
+        return "-"
+    found = [r for r in position.readers if r.lost]
+    if [r.stores for r in position.readers] in ([], ["both"]) or not found:
+        return f"{sum(r.lost for r in found):,}"
+    return ", ".join(f"{r.stores} {r.lost:,}" for r in found)
