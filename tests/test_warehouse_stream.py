@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize
+from hypothesis.stateful import initialize, precondition, rule
 from msgspec import structs
 
 from skewless.cli.status import notes
@@ -25,8 +25,9 @@ from skewless.training.labels import LabelFrame
 from skewless.warehouse import canary
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.run import request_of
+from skewless.warehouse.streamed import fold
 from skewless.warehouse.upkeep import compact
-from tests.history_driver import Driver
+from tests.history_driver import Driver, statements
 from tests.history_project import DAY_US, NOW, Project, current, fetch, view
 from tests.test_lake_states import SOAK, History
 
@@ -161,6 +162,14 @@ class OnlyStreamed(History):
             assert self.driver.table.statistics()["pending"] == 0
         assert self.driver.table.complete_through_us() is None
         self._remember()
+
+    @precondition(lambda self: hasattr(self, "driver") and self.driver.table.exists())
+    @rule()
+    def upkeep(self) -> None:
+        """As `skewless compact` does it for such a view."""
+        fold(self.driver.table, statements(self.driver.name))
+        assert self.driver.table.statistics()["pending"] == 0
+        super().upkeep()
 
 
 TestOnlyStreamed = OnlyStreamed.TestCase

@@ -24,12 +24,14 @@ WRITE_SECONDS = 3_600                       # longest time from a file's last by
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What was done: files before and after (compact), or deleted files and their bytes (vacuum)."""
+    """What was done: files before and after (compact), or deleted files and their bytes (vacuum).
+    `rows_folded`: rows of a stream that became history before that."""
 
     view: str
     files_before: int
     files_after: int
     bytes_deleted: int = 0
+    rows_folded: int = 0
 
 
 def compact(table: LakeTable) -> Upkeep:
