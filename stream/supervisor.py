@@ -23,6 +23,7 @@ from skewless.stream.tables import Kafka
 
 LOOK_SECONDS = 2.0
 WAIT_SECONDS_MAX = 60.0
+CLUSTER_SECONDS_MAX = 5.0       # to look whether it answers again costs nothing, and all streams wait for it
 Where = Callable[[], tuple[Cluster, Kafka]]
 
 
@@ -74,7 +75,7 @@ class Supervisor:
             jobs.cluster.manager.jobs()
         except Exception as error:
             self._cluster = None
-            self._failed(self._lost, "the cluster", error)
+            self._failed(self._lost, "the cluster", error, CLUSTER_SECONDS_MAX)
             return False
         if self._lost.failures:
             self._say("the cluster answers again")
@@ -144,9 +145,9 @@ class Supervisor:
         if values:
             self.records.note(stream, **values)
 
-    def _failed(self, trying: _Trying, what: str, error: Exception) -> None:
+    def _failed(self, trying: _Trying, what: str, error: Exception, seconds_max: float = WAIT_SECONDS_MAX) -> None:
         trying.failures += 1
-        trying.not_before = self._clock() + _wait(trying.failures)
+        trying.not_before = self._clock() + min(_wait(trying.failures), seconds_max)
         self._tell(trying, f"{what}: {error.render() if isinstance(error, SkewlessError) else _unexpected(error)}")
 
     def _tell(self, trying: _Trying, text: str) -> None:

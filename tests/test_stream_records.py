@@ -32,7 +32,7 @@ from skewless.stream.cluster import Remote
 from skewless.stream.gateway import Gateway
 from skewless.stream.jobmanager import JobManager
 from skewless.stream.position import start_ms
-from skewless.stream.supervisor import Supervisor
+from skewless.stream.supervisor import CLUSTER_SECONDS_MAX, Supervisor
 from skewless.stream.tables import UNNAMED, Kafka, with_brokers, without_brokers
 
 Answering = Callable[[Callable[[str, str], tuple[int, bytes]]], str]
@@ -285,15 +285,22 @@ def test_a_jobmanager_without_the_job_says_so(answering: Answering) -> None:
 def test_a_supervisor_waits_for_a_cluster_that_does_not_answer(config: Config) -> None:
     submitted(config)
     (port,) = free_ports(1)
-    said, seconds = list[str](), [0.0]
-    keeper = Supervisor(
-        StreamRecords(config), lambda: (Remote(f"http://127.0.0.1:{port}", config.flink), Kafka("b:1", {})), said.append,
-        clock=lambda: seconds[0],
-    )
+    said, seconds, asked = list[str](), [0.0], list[float]()
+
+    def where() -> tuple[Remote, Kafka]:
+        asked.append(seconds[0])
+        return Remote(f"http://127.0.0.1:{port}", config.flink), Kafka("b:1", {})
+
+    keeper = Supervisor(StreamRecords(config), where, said.append, clock=lambda: seconds[0])
     for now in (0, 0.5, 1.1, 2, 3.2, 100, 10_000):
         seconds[0] = now
         assert not keeper.once()
     assert len(said) == 1 and "SK840" in said[0]
+    asked.clear()
+    for now in range(20_000, 20_100):
+        seconds[0] = now
+        assert not keeper.once()
+    assert asked[0] == 20_000 and {b - a for a, b in itertools.pairwise(asked)} == {CLUSTER_SECONDS_MAX}
     assert Supervisor(StreamRecords(config), keeper.where, said.append, refs=["other@1"]).once()
 
 
