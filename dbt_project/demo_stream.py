@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import prepare
-
 from demo import HERE, SKEWLESS, Demo, ask
 
 VIEWS = ("carrier_delays", "plane_rotation", "airport_departures_1h")
