@@ -186,6 +186,7 @@ def test_what_is_no_event_ends_no_job_however_long_it_is(world: World) -> None:
 
 def test_status_counts_dead_letters_and_what_each_reader_has_not_taken(world: World) -> None:
     started = world.project.submit(world.jobs, "rotation@1")
+    world.feed.send(40)
     world.check(1)
     for _ in range(3):
         world.feed.send_fault(b"no event")
