@@ -43,11 +43,10 @@ models:
     columns:
       - {name: tailnum, data_type: varchar}
       - {name: event_timestamp, data_type: timestamp}
-      - {name: landings, data_type: bigint}
     versions: [{v: 1}, {v: 2}]
 """
 OVER = "over (partition by tailnum order by landed_at range between interval '{}' preceding and current row)"
-SQL = "select tailnum, landed_at as event_timestamp, count(*) {} as landings\nfrom {{{{ ref('stg_landings') }}}}\n"
+SQL = "select tailnum, landed_at as event_timestamp, {}\nfrom {{{{ ref('stg_landings') }}}}\n"
 SPANS = {1: timedelta(seconds=40), 2: timedelta(seconds=5)}
 TICK = "tick"
 DELAY = timedelta(milliseconds=50)
@@ -58,18 +57,24 @@ _PLANES, _STEP = 7, timedelta(milliseconds=100)
 _DRAIN_SECONDS_MAX = 60.0
 
 
-def write(root: Path, kafka: str = "", gateway: str = "", *, span: str = "40 seconds") -> Config:
-    """The project, with servers of these addresses; `span` is what version 1 counts over."""
-    settings = {"project": "shop", "kafka": {"bootstrap_servers": kafka}, "flink": {"gateway": gateway}}
+def write(
+    root: Path, kafka: str = "", gateway: str = "", *, span: str = "40 seconds", topic: str = "landings", store: str = "",
+    wider: bool = False,
+) -> Config:
+    """The project, with servers of these addresses; `span` is what version 1 counts over, `wider` has a feature more."""
+    settings: dict[str, Any] = {"project": "shop", "kafka": {"bootstrap_servers": kafka}, "flink": {"gateway": gateway}}
+    settings |= {"online_store": store} if store else {}
     root.mkdir(parents=True, exist_ok=True)
     (root / "skewless.yml").write_text(json.dumps(settings))
-    sqls = {
-        "stg_landings": "select tailnum, landed_at from {{ source('airport', 'landings') }}",
-        "rotation_v1": SQL.format(OVER.format(span)),
-        "rotation_v2": SQL.format(OVER.format("5 seconds")),
-    }
+    features = {"landings": ("bigint", "count(*)")} | ({"first_at": ("timestamp", "min(landed_at)")} if wider else {})
+    sqls = {"stg_landings": "select tailnum, landed_at from {{ source('airport', 'landings') }}"}
+    for version, length in ((1, span), (2, "5 seconds")):
+        values = ", ".join(f"{value} {OVER.format(length)} as {name}" for name, (_, value) in features.items())
+        sqls[f"rotation_v{version}"] = SQL.format(values)
     (root / "models").mkdir(exist_ok=True)
-    config = write_project(root, {"views.yml": SOURCES}, sqls)
+    columns = "".join(f"      - {{name: {name}, data_type: {type_}}}\n" for name, (type_, _) in features.items())
+    yaml = SOURCES.replace("{topic: landings", "{topic: " + topic).replace("    versions:", columns + "    versions:")
+    config = write_project(root, {"views.yml": yaml}, sqls)
     (root / "models" / "rotation.sql").unlink()      # it has versions only
     outputs = {name: {"type": "duckdb", "path": f"{name}.duckdb", "settings": {"TimeZone": "UTC"}} for name in ("dev", *TARGETS)}
     (root / "profiles.yml").write_text(json.dumps({"shop": {"target": "dev", "outputs": outputs}}))
@@ -97,29 +102,33 @@ class Feed:
         future.result()
         self._producer = Producer({"bootstrap.servers": servers})
 
-    def send(self, count: int) -> None:
-        """The next events, a tenth of a second apart, and one of TICK a second later in each partition: all but that come out."""
+    def send(self, count: int, plane: str = "") -> None:
+        """The next events, a tenth of a second apart, and one of TICK a second later in each partition: all but that come out.
+        They are of that plane, or of all."""
         for number in range(count):
             self.now += _STEP
-            self._event(f"N{(number * number + number // 3) % _PLANES}", number % 2)
+            self._event(plane or f"N{(number * number + number // 3) % _PLANES}", number % 2)
         self.now += timedelta(seconds=1)
         for partition in (0, 1):
             self._event(TICK, partition)
         assert self._producer.flush(30) == 0
 
-    def send_fault(self, payload: bytes) -> None:
+    def send_fault(self, payload: bytes | None) -> None:
         """What is no event, and becomes a dead letter of every job of the topic."""
         self._send(payload, "N1", 1)
         assert self._producer.flush(30) == 0
         self.faults += 1
 
-    def _send(self, payload: bytes, plane: str, partition: int) -> None:
+    def _send(self, payload: bytes | None, plane: str, partition: int) -> None:
         arrived_ms = (self.now + DELAY - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
         self._producer.produce(self.topic, payload, plane.encode(), partition, timestamp=arrived_ms)
 
+    def body(self, plane: str) -> bytes:
+        """An event of now."""
+        return json.dumps({"tailnum": plane, "landed_at": self.now.isoformat(timespec="milliseconds") + "Z"}).encode()
+
     def _event(self, plane: str, partition: int) -> None:
-        value = json.dumps({"tailnum": plane, "landed_at": self.now.isoformat(timespec="milliseconds") + "Z"})
-        self._send(value.encode(), plane, partition)
+        self._send(self.body(plane), plane, partition)
         if plane != TICK:
             self.sent.append((plane, self.now))
 
@@ -134,24 +143,32 @@ class Feed:
         return out
 
 
-def rows(servers: str, view: View, namespace: str, count: int) -> list[tuple[tuple[str, datetime], int]]:
-    """What a view's topic holds, without TICK, in the order of the partitions, once it holds rows for `count` slots."""
+def records(servers: str, view: View, namespace: str, slots: int) -> list[tuple[tuple[str, datetime], dict[str, Any]]]:
+    """Slot (plane, event time) and features of what a view's topic holds, without TICK, in the order of the partitions, once it
+    holds rows for so many slots."""
     topic = messages.topic(namespace, view)
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.auto.commit": False})
     places = [TopicPartition(topic, p, 0) for p in consumer.list_topics(topic).topics[topic].partitions]
     consumer.assign(places)
-    schema, out, deadline = fastavro.parse_schema(messages.avro_schema(view)), [], time.monotonic() + _DRAIN_SECONDS_MAX
-    quiet = 0
-    while quiet < 2 or len({slot for slot, _ in out}) < count and time.monotonic() < deadline:
+    schemas = {header: fastavro.parse_schema(messages.avro_schema(view, past)) for header, past in messages.schemas(view).items()}
+    out, deadline, quiet = [], time.monotonic() + _DRAIN_SECONDS_MAX, 0
+    while quiet < 2 or len({slot for slot, _ in out}) < slots and time.monotonic() < deadline:
         found = consumer.consume(1000, 0.3)
         quiet = 0 if found else quiet + 1
         for message in found:
-            assert message.error() is None and dict(message.headers())[messages.HEADER] == messages.header(view)
+            assert message.error() is None
+            schema = schemas[dict(message.headers())[messages.HEADER]]
             row: Any = fastavro.schemaless_reader(io.BytesIO(message.value()), schema, None)
-            if row["tailnum"] != TICK:
-                out.append(((row["tailnum"], row["event_timestamp"]), row["landings"]))
+            slot = row.pop("tailnum"), row.pop(messages.EVENT_TIMESTAMP)
+            if slot[0] != TICK:
+                out.append((slot, row))
     consumer.close()
     return out
+
+
+def rows(servers: str, view: View, namespace: str, count: int) -> list[tuple[tuple[str, datetime], int]]:
+    """The same, with the one feature of `rotation`."""
+    return [(slot, row["landings"]) for slot, row in records(servers, view, namespace, count)]
 
 
 def settled(found: list[tuple[tuple[str, datetime], int]]) -> dict[tuple[str, datetime], int]:
