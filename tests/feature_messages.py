@@ -40,6 +40,7 @@ _names = itertools.count()
 _failed: list[BaseException] = []       # of consumers in threads
 Known = tuple[tuple[Any, ...], int]             # values, ingested_at
 Version = tuple[int, int, tuple[Any, ...]]      # ingested_at, offset, values
+Online = tuple[int, int, tuple[Any, ...]]       # event_timestamp, ingested_at, values
 
 
 def wire(type_text: str, value: Any) -> Any:
@@ -236,23 +237,11 @@ class Topic:
         return {slot: winner(versions) for slot, versions in slots.items()}
 
     def offline(self) -> dict[tuple[str, int], Known]:
-        columns = ", ".join(f'"{name}"' for name in self.view.feature_names)
-        found = fetch(f"select k, epoch_us(event_timestamp), epoch_us(ingested_at), {columns} from {self.table.relation()}")
-        out = {(k, at): (tuple(values), ingested) for k, at, ingested, *values in found}
-        assert len(out) == len(found), "a slot has two rows"
-        return out
+        return offline_rows(self.table, self.view)
 
-    def online(self) -> dict[str, tuple[int, int, tuple[Any, ...]]]:
+    def online(self) -> dict[str, Online]:
         """Entity -> event_timestamp, ingested_at, values."""
-        store, out = OnlineStore(self.client, self.config.namespace), {}
-        for keys, _ in store.scan(self.view):
-            for key, raw in zip(keys, store.read(keys), strict=True):
-                assert raw is not None
-                row = rows.decode_row(self.view, raw)
-                if not row.header.tombstone:
-                    name = unquote(key.decode().partition("|")[2].partition("}")[0])
-                    out[name] = (row.header.event_timestamp_us, row.header.ingested_at_us, tuple(row.values))
-        return out
+        return online_rows(self.client, self.config.namespace, self.view)
 
     def check(self) -> None:
         """History = law 2 over the messages, each of them there once; online store = its newest rows. No batch has run."""
@@ -270,6 +259,29 @@ class Topic:
         return int(self.table.statistics()["pending"])
 
 
+def offline_rows(table: LakeTable, view: View) -> dict[tuple[str, int], Known]:
+    """What the history of a view with one join key holds: slot -> values and ingested_at."""
+    columns = ", ".join(f'"{name}"' for name in view.feature_names)
+    (key,) = view.key_names
+    found = fetch(f"select {key}, epoch_us(event_timestamp), epoch_us(ingested_at), {columns} from {table.relation()}")
+    out = {(k, at): (tuple(values), ingested) for k, at, ingested, *values in found}
+    assert len(out) == len(found), "a slot has two rows"
+    return out
+
+
+def online_rows(client: redis.Redis, namespace: str, view: View) -> dict[str, Online]:
+    """What the online store holds of a view with one join key: entity -> event_timestamp, ingested_at, values."""
+    store, out = OnlineStore(client, namespace), {}
+    for keys, _ in store.scan(view):
+        for key, raw in zip(keys, store.read(keys), strict=True):
+            assert raw is not None
+            row = rows.decode_row(view, raw)
+            if not row.header.tombstone:
+                name = unquote(key.decode().partition("|")[2].partition("}")[0])
+                out[name] = (row.header.event_timestamp_us, row.header.ingested_at_us, tuple(row.values))
+    return out
+
+
 def winner(versions: list[Version]) -> Known:
     """The greatest ingested_at, the later message of one instant, and the earliest of its run of equal values."""
     ordered = sorted({version[0]: version for version in sorted(versions, key=lambda v: v[:2])}.values())
@@ -279,9 +291,9 @@ def winner(versions: list[Version]) -> Known:
     return ordered[-1][2], ordered[at][0]
 
 
-def newest(slots: dict[tuple[str, int], Known]) -> dict[str, tuple[int, int, tuple[Any, ...]]]:
+def newest(slots: dict[tuple[str, int], Known]) -> dict[str, Online]:
     """The newest row of each entity."""
-    out: dict[str, tuple[int, int, tuple[Any, ...]]] = {}
+    out: dict[str, Online] = {}
     for (key, at), (values, ingested) in slots.items():
         if key not in out or out[key][0] < at:
             out[key] = (at, ingested, values)
