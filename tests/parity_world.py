@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import fastavro
 import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Consumer as Client
@@ -59,6 +65,12 @@ class World:
         self.manifest: dict[str, Any] = {}
         self.consumer: Consumer | None = None
 
+    def wait_for_every_partition(self) -> None:
+        """The sources get `idle_timeout: 0s`: days that come at once after a pause come out of one partition first."""
+        sources = self.root / "models" / "staging" / "sources.yml"
+        sources.write_text(sources.read_text().replace(", lateness:", ", idle_timeout: 0s, lateness:"))
+        assert sources.read_text().count("idle_timeout: 0s") == 2
+
     def write(self, table: str, events: pa.Table) -> None:
         """The warehouse's copy of a topic, or another source, without what happened after the end."""
         at = "observed_at" if table == "weather" else "arrived_at"
@@ -89,12 +101,12 @@ class World:
 
     # -- events ---------------------------------------------------------------------------------------------------------
 
-    def replay(self, **asked: Any) -> dict[str, Any]:
-        """Publishes the copies; at the end every window can end."""
+    def replay(self, closing: bool = True, **asked: Any) -> dict[str, Any]:
+        """Publishes the copies, or what is asked of them; with `closing`, every window can end then."""
         findings: list[Finding] = []
         streams = read_streams(self.root, self.manifest, findings)
         events = Events(self.root, copies(self.manifest, streams, []), Asked(**asked))
-        sent = Replay({"bootstrap.servers": self.kafka}, closing=True).run(events)
+        sent = Replay({"bootstrap.servers": self.kafka}, closing=closing).run(events)
         assert sent.complete and not findings
         return sent.as_dict()
 
@@ -122,10 +134,21 @@ class World:
                  for *_, value in self.read(messages.dead_letter_topic(self.config().namespace, self.view(view)))}
         return Counter(str(reason) for *_, reason in found)
 
+    def arrivals(self, view: str) -> dict[tuple[Any, ...], list[tuple[datetime, bytes]]]:
+        """Slot (keys, event time) -> when each of its messages arrived in the view's topic, in that order, and what it says."""
+        definition, out = self.view(view), defaultdict[tuple[Any, ...], list[tuple[datetime, bytes]]](list)
+        schema: Any = fastavro.parse_schema(messages.avro_schema(definition))
+        for *_, at, value in self.read(messages.topic(self.config().namespace, definition)):
+            assert value is not None
+            row: Any = fastavro.schemaless_reader(io.BytesIO(value), schema, None)
+            names = (*definition.key_names, messages.EVENT_TIMESTAMP)
+            out[tuple(row[name] for name in names)].append((at, value))
+        return {slot: sorted(found) for slot, found in out.items()}
+
     # -- the stream -----------------------------------------------------------------------------------------------------
 
-    def stream(self, expected: dict[str, int]) -> None:
-        """Runs the jobs and a consumer until the history holds so many rows a view, and nothing more comes."""
+    def stream(self, expected: dict[str, int], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Runs the jobs and a consumer until `meanwhile` is done, the history holds so many rows a view, and no more come."""
         project = Project(self.config())
         project.__dict__["manifest"] = self.manifest
         jobs = project.jobs(cluster_of(self.config()))
@@ -135,6 +158,7 @@ class World:
         thread = threading.Thread(target=consumer.run)
         thread.start()
         try:
+            meanwhile()
             deadline, counted, since = time.monotonic() + SECONDS_MAX, list[int](), time.monotonic()
             while time.monotonic() < deadline and thread.is_alive():
                 time.sleep(0.3)
@@ -151,6 +175,18 @@ class World:
     def consume(self) -> Consumer:
         views = [self.view(name) for name in VIEWS]
         return Consumer(self.config(), views, {"bootstrap.servers": self.kafka}, Options(flush_seconds=1.0))
+
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """`skewless stream run` in a process of its own."""
+        with open(self.root / "run.log", "wb") as log:
+            keeper = subprocess.Popen([sys.executable, "-m", "skewless.cli", "stream", "run"], cwd=self.root, stderr=log)
+        try:
+            yield
+            assert keeper.poll() is None, (self.root / "run.log").read_text()
+        finally:
+            keeper.terminate()
+            keeper.wait()
 
     def end(self) -> None:
         """Cancels the jobs."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,18 @@ import pyarrow as pa
 import pytest
 
 from dbt_project import prepare
+from skewless.clock import parse_instant
 from skewless.dev.events import KINDS
 from skewless.dev.stack import Stack
-from tests.parity_world import VIEWS, World, clock_after, landed, query
+from tests.parity_world import SECONDS_MAX, VIEWS, World, clock_after, landed, query
 from tests.test_example import ROWS
+from tests.test_stream_jobs import eventually, kill
 
 SOAK = os.environ.get("SKEWLESS_SOAK") == "1"
 CLEAN_UNTIL = datetime(2014, 1, 2) if SOAK else datetime(2013, 2, 1)
 FAULTY_UNTIL = datetime(2013, 2, 1) if SOAK else datetime(2013, 1, 8)
+KILLED = (("taskmanager",), ("jobmanager", "taskmanager", "gateway"), ("kafka",))
+ROUNDS, PART = 5 if SOAK else 1, timedelta(days=2)
 NOTHING = re.compile(r"(\d+) rows in \d+ windows: 0 inserted, 0 corrected, 0 retracted")
 
 
@@ -86,6 +90,56 @@ def test_what_is_late_is_dropped_by_both_and_what_is_no_event_is_a_dead_letter(
         assert found["late"] >= sent["topics"][f"faulty_{topic}"]["late"] > 100 and found["in the future"] > 0
         dropped = f"select count(*) from '{made.file(topic)}' where {at} <= arrived_at - interval 1 second"
         assert query(dropped)[0][0] == found["late"]
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_what_is_killed_while_it_streams_changes_no_row(
+    tmp_path: Path, stack: Stack, valkey: str, tables: dict[str, pa.Table], monkeypatch: pytest.MonkeyPatch, round_: int
+) -> None:
+    """The TaskManager, all of Flink, and the broker, each as soon as rows of the moment are in the history of every view."""
+    ends = [datetime(2013, 1, 1) + PART * (number + 1) for number in range(len(KILLED) + 1)]
+    instants = [parse_instant(str(end)) for end in ends]
+    monkeypatch.setenv("SKEWLESS_CLOCK", clock_after(ends[-1]))
+    made = World(tmp_path, stack, valkey, f"killed{round_}", ends[-1], tables)
+    made.wait_for_every_partition()
+    made.apply()
+    made.dbt("dev")
+    batch = {view: made.slots(view, "dev") for view in VIEWS}
+    made.replay(closing=False, to_us=instants[0])
+
+    def kill_each() -> None:
+        held = dict.fromkeys(VIEWS, 0)
+
+        def more_came() -> bool:
+            return all(made.rows(view) > held[view] for view in VIEWS)
+
+        for number, names in enumerate(KILLED):
+            eventually(more_came, SECONDS_MAX)
+            kill(stack, *names)
+            held.update({view: made.rows(view) for view in VIEWS})
+            last = number + 1 == len(KILLED)
+            made.replay(closing=last, from_us=instants[number], to_us=instants[number + 1])
+
+    try:
+        with made.kept_alive():
+            made.stream({view: len(slots) for view, slots in batch.items()}, kill_each)
+        sent_again = 0
+        for view in VIEWS:
+            assert_equal(made.slots(view, "stream"), batch[view], view)
+            assert_equal(*reversed(made.online(view)), f"{view} online")        # with its ingested_at
+            sent_again += check_first_arrivals(made, view)
+        assert sent_again, "no job was killed between a row and its checkpoint"
+    finally:
+        made.end()
+
+
+def check_first_arrivals(made: World, view: str) -> int:
+    """Each row of the history has the time of its first message; the others say the same again. How many of these there are."""
+    arrivals, names = made.arrivals(view), ", ".join((*made.view(view).key_names, "event_timestamp", "ingested_at"))
+    found = {tuple(slot): at for *slot, at in query(f"select {names} from {made.lake(view).relation()}")}
+    assert found == {slot: sent[0][0] for slot, sent in arrivals.items()}, view
+    assert all(len({value for _, value in sent}) == 1 for sent in arrivals.values()), view
+    return sum(len(sent) - 1 for sent in arrivals.values())
 
 
 def agree(made: World) -> dict[str, int]:
