@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
@@ -17,6 +18,7 @@ from skewless.stream.lower.printer import Printer, enclosed, indent, no_form, pr
 CLAUSES = frozenset({
     "expressions", "from_", "joins", "where", "group", "having", "qualify", "windows", "distinct", "with_",
 })
+_NUMBER = re.compile(r"[-( ]*[0-9.]+[) ]*")
 ROWTIME = "__rowtime"
 """Behind the name of a window's end stands the column that Flink orders by: the end itself is an ordinary timestamp there."""
 
@@ -221,10 +223,11 @@ def _set_of_keys(p: Printer, node: exp.Expr) -> str:
         return f"ROLLUP ({p.items(node.expressions)})"
     if isinstance(node, exp.GroupingSets):
         return f"GROUPING SETS ({', '.join(_set(p, s) for s in node.expressions)})"
-    if not p.flink and isinstance(node.unnest(), (exp.Literal, exp.Null, exp.Boolean)):
+    text = p.text(node)
+    if not p.flink and (_NUMBER.fullmatch(text) or isinstance(node.unnest(), (exp.Literal, exp.Null, exp.Boolean))):
         known = value(node).type     # a bare number would be the place of a column, and another constant is refused
-        return p.cast(p.text(node), STRING if known.name == "null" else known)
-    return p.text(node)
+        return p.cast(text, STRING if known.name == "null" else known)
+    return text
 
 
 def _set(p: Printer, node: exp.Expr) -> str:
