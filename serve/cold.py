@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -39,7 +40,7 @@ class Cold:
         self.results = dict.fromkeys(("found", "absent", "late", "refused", "failed"), 0)
         self._forget = forget           # what caches of online rows drop for rows that were put online
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cold")
-        self._absent: dict[bytes, float] = {}
+        self._absent: OrderedDict[bytes, float] = OrderedDict()
         self._flying: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._path: Any = None
@@ -124,7 +125,7 @@ class Cold:
         self.results["absent"] += 1
         self._absent.pop(key, None)
         while len(self._absent) >= ABSENT_MAX:
-            del self._absent[next(iter(self._absent))]
+            self._absent.popitem(last=False)
         self._absent[key] = until
 
     def warm(self) -> None:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -270,7 +271,7 @@ class Lookups:
         self.registry, self.namespace, self.snapshot_id = registry, namespace, snapshot_id
         self.newest: Mapping[str, int] = {} if newest is None else newest
         self._known_keys = frozenset(k.name for v in registry.views for k in v.join_keys)
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
         self.compiled: dict[Any, Any] = {}                          # for whoever answers requests
         self._bytes = 0
 
@@ -309,7 +310,7 @@ class Lookups:
             plan = make()
             self._bytes += plan.size
             while len(self._plans) >= PLANS_MAX or (self._plans and self._bytes > PLANS_BYTES_MAX):
-                self._bytes -= self._plans.pop(next(iter(self._plans))).size
+                self._bytes -= self._plans.popitem(last=False)[1].size
             self._plans[shape] = plan
         return plan
 

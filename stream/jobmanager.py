@@ -10,6 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import quote
 
 from skewless.errors import SkewlessError
 from skewless.stream.fact import short
@@ -19,6 +20,7 @@ STOP_SECONDS_MAX = 300.0
 _POLL_SECONDS = 0.1
 ALIVE = ("INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING", "FAILING")
 """States of a job that works, or will again without anybody's help."""
+_LATE = ".numLateRecordsDropped"        # of a window, and of an OVER
 _UNKNOWN = "FlinkJobNotFoundException"
 _EXCEPTION = re.compile(r"(<Exception on server side: *)?[\w.$]+(Exception|Error): ")
 _JOBS, _OVERVIEW = _LISTS = "/jobs", "/jobs/overview"
@@ -74,6 +76,18 @@ class JobManager:
         latest = (self._call("GET", f"/jobs/{job_id}/checkpoints") or {}).get("latest") or {}
         return str((latest.get("restored") or {}).get("external_path") or "")
 
+    def late(self, job_id: str) -> int | None:
+        """How many events the job's windows did not take because their time had passed, since it began to run; None where the
+        JobManager does not know. It asks its TaskManagers every ten seconds."""
+        found = None
+        for vertex in (self._call("GET", f"/jobs/{job_id}") or {}).get("vertices", []):
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+            names = [str(metric["id"]) for metric in self._answer("GET", path) or []]
+            late = [quote(name, safe="") for name in names if name.endswith(_LATE)]
+            for metric in (self._answer("GET", f"{path}?agg=sum&get={','.join(late)}") or []) if late else []:
+                found = (found or 0) + int(metric["sum"])
+        return found
+
     def stop(self, job_id: str, folder: str) -> str:
         """Ends a job with a savepoint in that folder (a URI); the savepoint. No window is fired before its time. Raises SK844."""
         body = {"drain": False, "targetDirectory": folder, "formatType": "CANONICAL"}
@@ -115,7 +129,14 @@ class JobManager:
         )
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """The answer; None when there is no such job, or it has ended. Raises SK842, SK847."""
+        """The object that it answers; None when there is no such job, or it has ended. Raises SK842, SK847."""
+        found = self._answer(method, path, body)
+        if found is not None and not isinstance(found, dict):
+            raise self._strange(method, path, "It is no JSON object.")
+        return found
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """What it answers; None when there is no such job, or it has ended. Raises SK842, SK847."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method, headers={"Content-Type": "application/json"})
         try:
@@ -134,8 +155,8 @@ class JobManager:
                 hint="Start Flink, or name it in skewless.yml: flink: {jobmanager: http://…}",
             ) from None
         found = _decoded(text)
-        if not isinstance(found, dict):
-            raise self._strange(method, path, "It is no JSON object.")
+        if found is None:
+            raise self._strange(method, path, "It is no JSON.")
         return found
 
 

@@ -230,8 +230,8 @@ def changed(ref: str, before: str, now: str) -> SkewlessError:
     return SkewlessError(
         "SK836", f'the SQL, columns or topics of view "{ref}" have changed, so its state is of another definition',
         detail=f"The state's fingerprint is {before[:12]}, the project's is {now[:12]}.",
-        hint=f"Add a version of {name}: it has state of its own and a history from the warehouse. Or start afresh: "
-        f"skewless stream upgrade {ref} --reset",
+        hint=f"Add a version of {name}: it has state of its own and a history from the warehouse. Or start afresh, once "
+        f"skewless plan and apply have accepted the change: skewless stream upgrade {ref} --reset",
     )
 
 

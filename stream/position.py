@@ -44,7 +44,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """One stream. `job_state` is Flink's word, "" for a job that the cluster does not know, `?` where it does not answer.
 
     `readers`: the consumer groups that ever took rows, of both stores or of one; `rows`: the one of them that is furthest
-    behind, or nobody's reading where there is none. `trouble`: why the job does not run, or what did not answer.
+    behind, or nobody's reading where there is none. `late`: events whose windows had passed, since the job began to run (Flink's
+    own count); the rows of those windows lack them until a batch computes them. `trouble`: why the job does not run, or what
+    did not answer.
     """
 
     view: str
@@ -59,6 +61,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: str = ""
     checkpoint_at_us: int | None = None
     savepoint: str = ""
+    late: int | None = None
     start: dict[str, object] = {}
     events: tuple[Reading, ...] = ()
     rows: Reading | None = None
@@ -118,6 +121,8 @@ def _job(stream: StreamJob, manager: JobManager) -> dict[str, object]:
     checkpoint = manager.checkpoint(stream.job_id) if state else None
     if checkpoint is not None:
         out |= {"checkpoint": checkpoint.path, "checkpoint_at_us": checkpoint.at_us}
+    if state == "RUNNING":
+        out["late"] = manager.late(stream.job_id)
     if state in ("RESTARTING", "FAILED"):
         out["trouble_of_job"] = manager.trouble(stream.job_id)
     return out

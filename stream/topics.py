@@ -50,7 +50,8 @@ class Topics:
             if source.topic not in counts:
                 raise SkewlessError(
                     "SK833", f'the topic "{source.topic}" does not exist', detail=f"{view.ref} reads it at {self.servers}.",
-                    hint="Create it with message.timestamp.type=LogAppendTime, keyed by the entity.",
+                    hint="Create it with message.timestamp.type=LogAppendTime, keyed by the entity. To replay what the "
+                    "warehouse has: skewless dev replay --create",
                 )
         rows, dead = messages.topic(namespace, view), messages.dead_letter_topic(namespace, view)
         there = self.partitions([rows, dead])

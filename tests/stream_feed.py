@@ -113,6 +113,14 @@ class Feed:
             self._event(TICK, partition)
         assert self._producer.flush(30) == 0
 
+    def send_late(self, plane: str, count: int) -> None:
+        """Events that happened and arrived ten seconds before the last ones, and stand behind them: jobs take none of them."""
+        now, self.now = self.now, self.now - timedelta(seconds=10)
+        for _ in range(count):
+            self._send(self.body(plane), plane, 0)
+        self.now = now
+        assert self._producer.flush(30) == 0
+
     def send_fault(self, payload: bytes | None) -> None:
         """What is no event, and becomes a dead letter of every job of the topic."""
         self._send(payload, "N1", 1)

@@ -9,6 +9,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -217,6 +219,21 @@ def test_a_speed_is_kept(project: Path, kafka: str, landings: list[Copy]) -> Non
     events = Events(project, only, Asked(to_us=until))
     sent = Replay({"bootstrap.servers": kafka}, speed=10.0, recreate=True).run(events)
     assert sent.counts["landings"]["event"] == 5 and sent.seconds >= 3.9
+
+
+def test_the_first_record_of_each_partition_comes_before_the_others(project: Path, kafka: str, landings: list[Copy]) -> None:
+    """Else a job that waited would take one partition's events for all, and the others' for too late."""
+    only = [copy for copy in landings if copy.source.topic == "landings"]
+    sending = Replay({"bootstrap.servers": kafka}, recreate=True)
+    events = Events(project, only, Asked())
+    sending.prepare(events)
+    sending.recreate = False
+    with ThreadPoolExecutor(1) as pool, closing(Consumer({"bootstrap.servers": kafka, "group.id": "watch"})) as consumer:
+        sent, seen = pool.submit(sending.run, events), list[list[int]]()
+        while not sent.done():
+            seen.append([consumer.get_watermark_offsets(TopicPartition("landings", p), 5.0, cached=False)[1] for p in (0, 1)])
+        assert [1, 1] in seen and sent.result().complete
+    assert [len(p) for p in read(kafka, "landings")] == [COUNT // 2, COUNT // 2]
 
 
 @pytest.mark.parametrize(("args", "code"), [

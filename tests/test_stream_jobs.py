@@ -167,6 +167,25 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
     assert world.records.require("rotation", 1).savepoint == ""
 
 
+def test_status_counts_events_that_came_after_their_windows(stack: Stack, tmp_path: Path) -> None:
+    feed = Feed(stack.endpoints["kafka"], "overtaken")
+    config = write(tmp_path, feed.servers, stack.endpoints["gateway"], topic=feed.topic)
+    world = World(stack, feed, config, Project(config).manifest)
+    started = world.project.submit(world.jobs, "rotation@1").stream
+    try:
+        feed.send(20)
+        world.check(1)
+        feed.send_late("N1", 3)
+        eventually(lambda: world.jobs.cluster.manager.late(started.job_id))      # it looks every ten seconds
+        shown = world.command("status", "rotation@1", "--json")
+        assert shown.returncode == 0 and json.loads(shown.stdout)[0]["late"] == 3
+        assert "rotation@1: 3 events came after their windows" in world.command("status", "rotation@1").stdout
+        feed.send(20)
+        world.check(1)
+    finally:
+        world.jobs.stop(started, cancel=True)
+
+
 def test_what_is_no_event_ends_no_job_however_long_it_is(world: World) -> None:
     started = world.project.submit(world.jobs, "rotation@1")
     long = [b"\x01" * 900_000, json.dumps({"tailnum": "\u65e5\x01" * 70_000, "landed_at": "2013-02-30T00:00:00"}).encode()]
@@ -404,6 +423,7 @@ def test_what_is_wrong_is_said(world: World, config: Config, manifest: dict[str,
     refused("SK404", lambda: project.submit(jobs, "rotation@7"))
     refused("SK847", JobManager(config.flink.gateway).jobs)         # a gateway is none, though it is Flink
     refused("SK840", lambda: cluster_of(config, f"http://127.0.0.1:{port}"))
+    refused("SK102", lambda: cluster_of(config, f"localhost:{port}"))
     refused("SK841", lambda: cluster_of(msgspec.structs.replace(config, flink=msgspec.structs.replace(config.flink, gateway=""))))
     refused("SK837", lambda: project.upgrade(jobs, "rotation@1"))
     refused("SK103", lambda: project.submit(jobs, "rotation@1", since="yesterday"))

@@ -59,6 +59,8 @@ def run(
         return
     for name, counts in sent.as_dict()["topics"].items():
         print(f"{name}: " + ", ".join(f"{counts[kind]:,} {kind}" for kind in counts if counts[kind]))
+    if recreate:
+        say("a job that read these topics before has to begin afresh: skewless stream upgrade VIEW --reset")
     say(f"{'sent' if sent.complete else 'ended early,'} {sent.total:,} records in {sent.seconds:.1f} s")
 
 

@@ -293,6 +293,10 @@ def _table(found: list[Position]) -> str:
         ))
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [
+        f"{p.view}: {p.late:,} events came after their windows, since the job began to run; a batch run computes such rows"
+        for p in found if p.late
+    ]
     lines += [f"{p.view}: {p.trouble}" for p in found if p.trouble]
     return "\n".join(lines) + "\n"
 

@@ -162,7 +162,7 @@ class Project:
 
 
 def cluster_of(config: Config, gateway: str = "") -> Remote:
-    """The cluster of a SQL Gateway: the one given, of skewless.yml, or of `skewless dev up`. Raises SK840 to SK843."""
+    """The cluster of a SQL Gateway: the one given, of skewless.yml, or of `skewless dev up`. Raises SK102, SK840 to SK843."""
     from skewless.stream.cluster import Remote
 
     endpoints = _dev(config)
@@ -172,6 +172,9 @@ def cluster_of(config: Config, gateway: str = "") -> Remote:
             "SK841", "it is not known where Flink's SQL Gateway is",
             hint="Set flink: {gateway: http://…} in skewless.yml, give --gateway, or start one with: skewless dev up flink",
         )
+    for name, address in (("gateway", url), ("jobmanager", config.flink.jobmanager)):
+        if address and not address.startswith(("http://", "https://")):
+            raise SkewlessError("SK102", f'the address of the {name} is no URL: "{address}"', hint=f"Write it so: http://{address}")
     return Remote(url, config.flink)
 
 

@@ -15,6 +15,7 @@ from skewless.errors import SkewlessError
 
 ANSWER_SECONDS_MAX = 15.0
 DELIVER_SECONDS_MAX = 120.0
+HEAD_SECONDS = 2.0          # a job that reads takes a record within much less
 _SLICE_SECONDS = 0.1
 _RECORDS_PER_POLL = 500
 _TYPE = "message.timestamp.type"
@@ -106,7 +107,8 @@ class Topics:
                 "SK941", f'topic "{name}" holds newer records than those to come, which would all be too late',
                 detail=f"Its newest arrived at {format_instant(max(newest) * 1000)}; the replay begins with "
                 f"{format_instant(first_ms * 1000)}.",
-                hint="--recreate deletes the topic first; --from starts later.",
+                hint="--recreate deletes the topic first, and a job that reads it has to begin afresh: "
+                "skewless stream upgrade VIEW --reset. --from starts later.",
             )
 
     def _done(self, futures: Any, what: str) -> None:
@@ -151,6 +153,8 @@ class Replay:
             self._send(producer, record, turn[record.topic] % counts[record.topic])
             turn[record.topic] += 1
             sent.add(record)
+            if turn[record.topic] == counts[record.topic]:
+                self._let_read(producer, counts[record.topic])
             if sent.total % _RECORDS_PER_POLL == 0:
                 producer.poll(0)
                 on_progress(sent.total, total)
@@ -173,6 +177,16 @@ class Replay:
             producer.poll(0)
             self.ending.wait(min(due, _SLICE_SECONDS))
         return True
+
+    def _let_read(self, producer: Any, partitions: int) -> None:
+        """Gives jobs time to take the first record of each partition of a topic.
+
+        To a job whose topic was silent for longer than its idle_timeout, the partition that it reads first would be the only one:
+        what it reads of the others a moment later, of a replay that is faster than life, would be too late.
+        """
+        if partitions > 1 and (self.speed is None or self.speed > 1):
+            self._deliver(producer)
+            self.ending.wait(HEAD_SECONDS)
 
     def _send(self, producer: Any, record: Record, partition: int) -> None:
         while True:
