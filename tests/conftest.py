@@ -63,12 +63,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def remove_node(self, node: Any) -> str | None:
             """The base class would give a test that ended its process to the next one, and send that empty units for which it
             waits for ever."""
-            units = self.assigned_work.get(node, {}).values()
-            ended: str | None = next((test for unit in units for test, done in unit.items() if not done), None)
-            for unit in units:
+            units = self.assigned_work[node]
+            ended: str | None = next((test for unit in units.values() for test, done in unit.items() if not done), None)
+            for unit in units.values():
                 if ended in unit:
                     unit[ended] = True
-            self.assigned_work[node] = {scope: unit for scope, unit in self.assigned_work[node].items() if not all(unit.values())}
+            self.assigned_work[node] = {scope: unit for scope, unit in units.items() if not all(unit.values())}
             super().remove_node(node)
             return ended
 
@@ -149,3 +149,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A broker and a Valkey for the tests of the consumer, which kill them and start them again."""
     with Stack(tmp_path_factory.mktemp("servers"), ("kafka", "valkey")) as running:
         yield running
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[str]:
+    """A Valkey of the test's own: its address."""
+    with Stack(tmp_path / "valkey", ("valkey",)) as running:
+        yield running.endpoints["valkey"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,12 +19,6 @@ from tests.test_parity import assert_equal
 
 HISTORY_UNTIL, UNTIL = datetime(2013, 1, 10), datetime(2013, 1, 12)
 LOOKBACKS = dict(zip(VIEWS, (timedelta(hours=1), timedelta(days=7), timedelta(days=1)), strict=True))
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[str]:
-    with Stack(tmp_path / "valkey", ("valkey",)) as stack:
-        yield stack.endpoints["valkey"]
 
 
 def test_the_stream_goes_on_where_the_history_ends(

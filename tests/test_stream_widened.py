@@ -6,12 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from skewless.cli.stream_project import Project
 from skewless.clock import EPOCH, format_instant
@@ -20,17 +17,11 @@ from skewless.online import connect
 from skewless.registry.model import View
 from skewless.registry.store import Store
 from skewless.warehouse.lake import LakeTable
-from tests.feature_messages import newest, offline_rows, online_rows
+from tests.feature_messages import Online, newest, offline_rows, online_rows
 from tests.stream_feed import DELAY, SPANS, TICK, Feed, write
 from tests.test_stream_jobs import SECONDS_MAX, World, eventually
 
 Values = dict[tuple[str, int], tuple[Any, ...]]
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[str]:
-    with Stack(tmp_path / "valkey", ("valkey",)) as stack:
-        yield stack.endpoints["valkey"]
 
 
 class Widened(World):
@@ -69,7 +60,7 @@ class Widened(World):
             return {}
         return {slot: values for slot, (values, _) in offline_rows(self.lake, self.view).items() if slot[0] != TICK}
 
-    def online(self) -> dict[str, tuple[int, int, tuple[Any, ...]]]:
+    def online(self) -> dict[str, Online]:
         with connect(self.config) as client:
             found = online_rows(client, self.config.namespace, self.view)
         return {plane: row for plane, row in found.items() if plane != TICK}
