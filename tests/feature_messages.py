@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,10 +33,9 @@ from skewless.registry.model import Streaming, View
 from skewless.sync.consume import Consumer, Options
 from skewless.warehouse.lake import LakeTable
 from tests.history_project import fetch, view
+from tests.waiting import SECONDS_MAX, eventually, failures
 
-SECONDS_MAX = 90.0
 _names = itertools.count()
-_failed: list[BaseException] = []       # of consumers in threads
 Known = tuple[tuple[Any, ...], int]             # values, ingested_at
 Version = tuple[int, int, tuple[Any, ...]]      # ingested_at, offset, values
 Online = tuple[int, int, tuple[Any, ...]]       # event_timestamp, ingested_at, values
@@ -62,17 +60,6 @@ def body(view: View, row: list[Any]) -> bytes:
 def streamed(**changes: Any) -> View:
     """The view `events` of the history's tests, streaming."""
     return view(**{"streamed": True, "stream": Streaming(), **changes})
-
-
-def eventually(fact: Callable[[], Any], seconds: float = SECONDS_MAX) -> Any:
-    """What `fact` gives as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := fact()):
-        if _failed:
-            raise _failed.pop()
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass
@@ -157,7 +144,7 @@ class Topic:
             try:
                 consumer.run()
             except BaseException as error:
-                _failed.append(error)
+                failures.append(error)
 
         thread = threading.Thread(target=live)
         thread.start()
@@ -167,8 +154,8 @@ class Topic:
             consumer.stop.set()
             thread.join(SECONDS_MAX)
             assert not thread.is_alive()
-        if _failed:
-            raise _failed.pop()
+        if failures:
+            raise failures.pop()
 
     # -- what is where --------------------------------------------------------------------------------------------------
 

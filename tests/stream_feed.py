@@ -51,7 +51,7 @@ SPANS = {1: timedelta(seconds=40), 2: timedelta(seconds=5)}
 TICK = "tick"
 DELAY = timedelta(milliseconds=50)
 """From an event to its arrival."""
-TARGETS = tuple(f"t{n}" for n in range(1, 20))
+TARGETS = tuple(f"t{n}" for n in range(1, 30))
 _BEGIN = datetime(2026, 1, 1)
 _PLANES, _STEP = 7, timedelta(milliseconds=100)
 _DRAIN_SECONDS_MAX = 60.0

@@ -26,9 +26,10 @@ from skewless.sync.consume import Consumer, Options
 from skewless.sync.patience import GaveUp
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.upkeep import compact
-from tests.feature_messages import Topic, body, eventually, newest, streamed
+from tests.feature_messages import Topic, body, newest, streamed
 from tests.history_driver import Driver
 from tests.test_lake_states import BEGIN, HOUR
+from tests.waiting import eventually
 
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 MINUTE = 60_000

@@ -25,8 +25,9 @@ from skewless.dev.stack import Stack
 from skewless.registry.model import Entity, Feature, Registry, View
 from skewless.registry.store import Store
 from skewless.sync.lane import Partition
-from tests.feature_messages import Topic, eventually, streamed
+from tests.feature_messages import Topic, streamed
 from tests.history_project import view
+from tests.waiting import eventually
 
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 

@@ -31,9 +31,10 @@ from skewless.sync.view_stream import Counts
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.pending import Part
 from skewless.warehouse.upkeep import compact
-from tests.feature_messages import Topic, eventually, newest, streamed, table_of
+from tests.feature_messages import Topic, newest, streamed, table_of
 from tests.history_driver import Driver
 from tests.test_lake_states import BEGIN, HOUR, Oracle, plain
+from tests.waiting import eventually
 
 SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000

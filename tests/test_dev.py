@@ -11,9 +11,8 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -27,8 +26,7 @@ from skewless.dev.stack import NAMES, Stack, check_names
 from skewless.errors import SkewlessError
 from skewless.stream.gateway import Gateway
 from skewless.stream.install import install
-
-SECONDS_MAX = 120.0
+from tests.waiting import SECONDS_MAX, eventually
 
 
 def skewless(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -48,14 +46,6 @@ def processes(folder: Path) -> dict[int, str]:
                 continue
             if str(folder) in line or where.startswith(str(folder)):
                 found[int(path.name)] = line
-    return found
-
-
-def eventually(fact: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + SECONDS_MAX
-    while not (found := fact()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
     return found
 
 

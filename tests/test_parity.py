@@ -22,7 +22,8 @@ from skewless.dev.events import KINDS
 from skewless.dev.stack import Stack
 from tests.parity_world import SECONDS_MAX, VIEWS, World, clock_after, landed, query
 from tests.test_example import ROWS
-from tests.test_stream_jobs import eventually, kill
+from tests.test_stream_jobs import kill
+from tests.waiting import eventually
 
 SOAK = os.environ.get("SKEWLESS_SOAK") == "1"
 CLEAN_UNTIL = datetime(2014, 1, 2) if SOAK else datetime(2013, 2, 1)

@@ -22,7 +22,7 @@ from skewless.stream.jobs import Jobs
 from skewless.stream.supervisor import Supervisor
 from tests.registry_project import write_project
 from tests.stream_feed import DELAY, Feed, apply, records
-from tests.test_stream_jobs import eventually
+from tests.waiting import eventually
 
 SQL_TYPES = {
     "delay": "bigint", "gate": "integer", "diverted": "boolean", "weight": "double", "fare": "decimal(10,2)", "day": "date",

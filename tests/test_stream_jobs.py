@@ -41,9 +41,9 @@ from skewless.stream.supervisor import Supervisor
 from skewless.stream.tables import PAYLOAD_CHARACTERS_MAX, UNNAMED, Kafka, with_brokers
 from skewless.stream.topics import Topics
 from tests.stream_feed import DELAY, TARGETS, Feed, apply, rows, settled, write
+from tests.waiting import SECONDS_MAX, eventually
 
 ROUNDS = 5 if os.environ.get("SKEWLESS_SOAK") else 1
-SECONDS_MAX = 90.0
 _TARGETS = iter(TARGETS)
 
 
@@ -106,14 +106,6 @@ def world(
         made.jobs.stop(stream, cancel=True)
 
 
-def eventually(fact: Callable[[], Any], seconds: float = SECONDS_MAX) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := fact()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
-    return found
-
-
 def children(server: Server) -> list[str]:
     assert server._process is not None
     return Path(f"/proc/{server._process.pid}/task/{server._process.pid}/children").read_text().split()
@@ -170,7 +162,7 @@ def test_rows_come_out_and_a_stopped_stream_goes_on_where_it_was(world: World) -
 def test_status_counts_events_that_came_after_their_windows(stack: Stack, tmp_path: Path) -> None:
     feed = Feed(stack.endpoints["kafka"], "overtaken")
     config = write(tmp_path, feed.servers, stack.endpoints["gateway"], topic=feed.topic)
-    world = World(stack, feed, config, Project(config).manifest)
+    world = World(stack, feed, msgspec.structs.replace(config, target=next(_TARGETS)), Project(config).manifest)
     started = world.project.submit(world.jobs, "rotation@1").stream
     try:
         feed.send(20)

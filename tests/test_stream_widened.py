@@ -19,7 +19,8 @@ from skewless.registry.store import Store
 from skewless.warehouse.lake import LakeTable
 from tests.feature_messages import Online, newest, offline_rows, online_rows
 from tests.stream_feed import DELAY, SPANS, TICK, Feed, write
-from tests.test_stream_jobs import SECONDS_MAX, World, eventually
+from tests.test_stream_jobs import World
+from tests.waiting import SECONDS_MAX, eventually
 
 Values = dict[tuple[str, int], tuple[Any, ...]]
 
