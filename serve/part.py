@@ -24,8 +24,6 @@ start_of = struct.Struct(">10sq16xB").unpack_from   # what says how a row is rea
 ROW_BYTES_MIN = 36                                  # a header and an array
 BODY_AT, BRACKET, BRACKET_END = 34, 91, 93
 KEPT_MAX = 65_536
-MILLIS = [b".%03d" % n for n in range(1000)]
-MICROS = [b'Z"', *(b'%03dZ"' % n for n in range(1, 1000))]
 
 
 class RowError(Exception):
@@ -130,7 +128,7 @@ class ViewPart:
         ages += mine
         fresh = orjson.dumps([age_us // 1000 for age_us in mine])[1:-1].split(b",")     # a fifth of formatting one by one
         values = [self.named_values(inner.split(b",")) for inner in inners] if self.named else inners
-        return values, words, fresh, [instant_text(event_us) for event_us in events]
+        return values, words, fresh, instant_texts(events)
 
     def _words_of_all(self, inners: Texts) -> Texts | None:
         """`_words` of many rows, by their signatures; None where a row has no such words or a backslash.
@@ -272,29 +270,38 @@ def template(names: Sequence[str]) -> Texts:
     return out
 
 
+def instant_texts(instants_us: Sequence[int]) -> Texts:
+    """`instant_text` of each."""
+    found = list(map(_instants.get, instants_us))
+    return [instant_text(at_us) for at_us in instants_us] if None in found else found     # type: ignore[return-value]
+
+
 def instant_text(at_us: int) -> bytes:
     """An instant as a JSON string: whole seconds, else milliseconds, else microseconds."""
-    seconds, us = divmod(at_us, 1_000_000)
-    head = _seconds.get(seconds) or _second(seconds)
-    return head + MILLIS[us // 1000] + MICROS[us % 1000] if us else head + MICROS[0]
+    return _instants.get(at_us) or _instant(at_us)
 
 
-_seconds: dict[int, bytes] = {}
+_instants: dict[int, bytes] = {}        # rows that are looked up again and again have the same event times
 _minutes: dict[int, bytes] = {}
 
 
-def _second(seconds: int) -> bytes:
-    """A quote and the instant up to its seconds. Those of many minutes are kept: rows of a batch have few event times."""
+def _instant(at_us: int) -> bytes:
+    seconds, us = divmod(at_us, 1_000_000)
     minutes, second = divmod(seconds, 60)
     minute = _minutes.get(minutes)
     if minute is None:
         if len(_minutes) >= KEPT_MAX:
             _minutes.clear()
         minute = _minutes[minutes] = format_instant(minutes * 60_000_000)[:16].encode()
-    if len(_seconds) >= KEPT_MAX:
-        _seconds.clear()
-    text = _seconds[seconds] = b'"%b:%02d' % (minute, second)
+    if len(_instants) >= KEPT_MAX:
+        _instants.clear()
+    text = b'"%b:%02d%bZ"' % (minute, second, _fraction(us))
+    _instants[at_us] = text
     return text
+
+
+def _fraction(us: int) -> bytes:
+    return b"" if not us else b".%06d" % us if us % 1000 else b".%03d" % (us // 1000)
 
 
 def _quoter(type_text: str) -> Callable[[bytes], bytes]:

@@ -237,8 +237,10 @@ def test_a_submission_of_several_that_fails_half_way_goes_on_when_it_is_run_agai
     said = capsys.readouterr()
     assert told["job_id"] in said.err and world.records.require("rotation", 2).job_id in said.out
     for again in (["rotation@1"], ["rotation@1", "rotation@2"]):
-        with pytest.raises(SkewlessError, match="SK834"):
+        with pytest.raises(SkewlessError, match=f'SK834.*"{again[-1]}" runs already'):
             submit(*again)
+    said = capsys.readouterr()
+    assert said.err.count("runs already") == 1 and '"rotation@1" runs already' in said.err       # what is raised is told later
 
 
 def test_a_changed_definition_gets_no_state(world: World, tmp_path: Path) -> None:
@@ -433,6 +435,7 @@ def test_what_is_wrong_is_said(world: World, config: Config, manifest: dict[str,
     assert world.records.all() == []        # nothing was started, nothing is remembered
     done = world.command("submit", "nix", "--gateway", f"http://127.0.0.1:{port}")
     assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "SK404" in world.command("stop", "nosuch").stderr and "SK837" in world.command("stop", "rotation").stderr
     assert world.command("stop", "rotation").returncode == 3 and world.command("status").returncode == 0
 
 

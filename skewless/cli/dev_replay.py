@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from skewless.cli.output import print_json, say
-from skewless.clock import now_us, parse_instant
+from skewless.clock import format_instant, now_us, parse_instant
 from skewless.config import Config
 from skewless.errors import Findings, SkewlessError
 
 DAY_US = 86_400_000_000
 _TELLS = 20
+_QUIET_S = 30.0
 
 
 def run(
@@ -49,11 +50,12 @@ def run(
             print_json({"topics": made})
         say("there are " + ", ".join(f"{name} with {count} partitions" for name, count in made.items()))
         return
-    before = signal.signal(signal.SIGINT, lambda *_: replay.ending.set())
+    before = {number: signal.signal(number, lambda *_: replay.ending.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        sent = replay.run(events, _teller())
+        sent = replay.run(events, _teller(), _waiter())
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if as_json:
         print_json({**sent.as_dict(), "shifted_days": days})
         return
@@ -86,6 +88,18 @@ def _copies(config: Config, topics: list[str]) -> Any:
     if errors_of(findings):
         raise Findings(errors_of(findings))
     return copies(manifest, streams, topics)
+
+
+def _waiter() -> Any:
+    """Says that nothing comes for a while, once a record."""
+    told = [0]
+
+    def tell(arrived_ms: int, seconds: float) -> None:
+        if seconds >= _QUIET_S and arrived_ms != told[0]:
+            told[0] = arrived_ms
+            say(f"replay: the next record arrives at {format_instant(arrived_ms * 1000)}, in {seconds:,.0f} s")
+
+    return tell
 
 
 def _teller() -> Any:

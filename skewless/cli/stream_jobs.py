@@ -89,7 +89,7 @@ def stop(
 
     config = read_config(project_dir or None, target=target or None)
     records = StreamRecords(config)
-    streams = [record_of(records, view) for view in views]
+    streams = [record_of(config, records, view) for view in views]
     jobs = Jobs(records, cluster_of(config, gateway), UNNAMED)
     done = []
     for stream in streams:
@@ -139,7 +139,7 @@ def run(
 
     config = read_config(project_dir or None, target=target or None)
     records = StreamRecords(config)
-    refs = [record_of(records, view).ref for view in views or []]
+    refs = [record_of(config, records, view).ref for view in views or []]
     supervisor = Supervisor(
         records, lambda: (cluster_of(config, gateway), kafka_of(config)), lambda text: say(log_line(text)), refs
     )
@@ -194,8 +194,9 @@ def start_each(jobs: Jobs, views: list[str], act: Act, as_json: bool) -> list[St
                     if len(views) > 1:
                         say(f"not started: {', '.join(views[number:])}; run it again for these")
                     raise
-                say(error.fact)
                 there.append(error)
+                if len(there) < len(views):     # the last one is raised
+                    say(error.fact)
                 continue
             if started is None:
                 say(f"{name}: its job runs and is up to date")

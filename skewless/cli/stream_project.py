@@ -198,13 +198,17 @@ def kafka_of(config: Config, given: str = "") -> Kafka:
     return Kafka(servers, config.kafka.properties)
 
 
-def record_of(records: StreamRecords, name: str) -> StreamJob:
-    """The stream of a view, of its newest submitted version where none is named. Raises SK837."""
+def record_of(config: Config, records: StreamRecords, name: str) -> StreamJob:
+    """The stream of a view, of its newest submitted version where none is named. Raises SK404, SK837."""
     from skewless.registry.model import parse_ref
+    from skewless.registry.store import Store
 
     ref = parse_ref(name)
     found = [s for s in records.all() if s.view == ref.view and ref.version in (None, s.version)]
-    return found[-1] if found else records.require(ref.view, ref.version or 1)
+    if found:
+        return found[-1]        # also of a view that is applied no more
+    view = Store(config).require_applied().view(ref.view, ref.version)
+    return records.require(view.name, view.version)
 
 
 def positions(config: Config, names: list[str], gateway: str) -> list[Position]:

@@ -139,8 +139,14 @@ class Replay:
         names = [copy.source.topic for copy in events.copies]
         return Topics(self.settings).prepare(names, self.partitions, events.span()[1], recreate=self.recreate)
 
-    def run(self, events: Events, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Sent:
-        """Publishes all of it, record after record over the partitions in turn. Raises SK941, SK942."""
+    def run(
+        self, events: Events, on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_wait: Callable[[int, float], None] = lambda arrived_ms, seconds: None,
+    ) -> Sent:
+        """Publishes all of it, record after record over the partitions in turn. Raises SK941, SK942.
+
+        `on_wait` hears again and again for when the next record is, and how many seconds that is away.
+        """
         from confluent_kafka import Producer
 
         total, first_ms, _ = events.span()
@@ -148,7 +154,7 @@ class Replay:
         producer = Producer({**_SETTINGS, **self.settings})
         sent, started, turn = Sent(), time.monotonic(), Counter[str]()
         for record in events:
-            if self._wait(producer, record.arrived_ms, first_ms, started):
+            if self._wait(producer, record.arrived_ms, first_ms, started, on_wait):
                 break
             self._send(producer, record, turn[record.topic] % counts[record.topic])
             turn[record.topic] += 1
@@ -166,7 +172,7 @@ class Replay:
         on_progress(sent.total, total)
         return sent
 
-    def _wait(self, producer: Any, arrived_ms: int, first_ms: int, started: float) -> bool:
+    def _wait(self, producer: Any, arrived_ms: int, first_ms: int, started: float, on_wait: Callable[[int, float], None]) -> bool:
         """Until the record's turn; whether the replay is to end."""
         while not self.ending.is_set() and not self._lost:
             due = 0.0 if self.speed is None else (arrived_ms - first_ms) / 1000 / self.speed - (time.monotonic() - started)
@@ -175,6 +181,7 @@ class Replay:
             if due <= 0:
                 return False
             producer.poll(0)
+            on_wait(arrived_ms, due)
             self.ending.wait(min(due, _SLICE_SECONDS))
         return True
 
