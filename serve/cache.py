@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from skewless.lookup import Lookups, Plan
 from skewless.serve.hooks import Found, Rows
+from skewless.serve.resp import unanswered
 
 ENTRIES_MAX = 100_000           # rows of ~0.6 kB
 Read = Callable[[Sequence[bytes]], Awaitable[Rows]]
@@ -21,20 +22,28 @@ L1, REDIS = "l1", "redis"
 class Trip:
     """One lookup's way through the cache: what is kept, and what it asks the store for. It ends by `Cache.came` or `lost`."""
 
-    __slots__ = ("rows", "sources", "asked", "mine", "others", "twins")
+    __slots__ = ("rows", "sources", "asked", "others", "twins", "awaited")
 
     def __init__(self, size: int) -> None:
         self.rows: Rows = [None] * size
         self.sources = [REDIS] * size
-        self.asked: list[tuple[int, bytes]] = []                            # places, and the keys to ask for
-        self.mine: dict[bytes, tuple[float, asyncio.Future[bytes | None]]] = {}     # which of these to keep, until when
+        self.asked: list[tuple[int, bytes, float]] = []     # places, keys to ask for, until when their rows are kept
         self.others: list[tuple[int, asyncio.Future[bytes | None]]] = []    # places whose key another trip is asking for
-        self.twins: list[tuple[int, bytes]] = []                            # places whose key is asked for already
+        self.twins: list[tuple[int, bytes]] = []            # places whose key is asked for already
+        self.awaited: dict[bytes, asyncio.Future[bytes | None]] | None = None       # by other trips
 
     @property
     def keys(self) -> list[bytes]:
         """What to ask for; empty: everything was kept, or is asked for by others."""
-        return [key for _, key in self.asked]
+        return [key for _, key, _ in self.asked]
+
+    def promise(self, key: bytes) -> asyncio.Future[bytes | None]:
+        """The row of a key that it asks for."""
+        if self.awaited is None:
+            self.awaited = {}
+        if key not in self.awaited:
+            self.awaited[key] = asyncio.get_running_loop().create_future()
+        return self.awaited[key]
 
 
 class Cache:
@@ -43,7 +52,7 @@ class Cache:
     def __init__(self, entries_max: int = ENTRIES_MAX) -> None:
         self.entries_max = entries_max
         self.entries: OrderedDict[bytes, tuple[float, bytes | None]] = OrderedDict()    # key -> until when (loop time), row
-        self.flying: dict[bytes, asyncio.Future[bytes | None]] = {}
+        self.flying: dict[bytes, Trip] = {}
         self.counts = {L1: 0, REDIS: 0}
 
     async def __call__(self, plan: Plan, keys: Sequence[bytes | None], read: Read) -> Found:
@@ -68,58 +77,62 @@ class Cache:
     def trip(self, plan: Plan, keys: Sequence[bytes | None], *, wait: bool = True) -> Trip | None:
         """Begins one: looks at what is kept, and says by `flying` what it is going to ask for. None, and nothing begun, where
         that has to `wait` for another trip and must not."""
-        spans = self._spans(plan)
-        loop, entries, width = asyncio.get_running_loop(), self.entries, len(spans)
-        now, trip = loop.time(), Trip(len(keys))
+        spans, entries, flying = self._spans(plan), self.entries, self.flying
+        now, width, trip = asyncio.get_running_loop().time(), len(spans), Trip(len(keys))
         for i, key in enumerate(keys):
             if key is None:
                 continue
             span = spans[i % width]
-            kept = entries.get(key) if span else None
+            if not span:
+                trip.asked.append((i, key, 0.0))
+                continue
+            kept = entries.get(key)
             if kept is not None and kept[0] > now:
                 trip.rows[i], trip.sources[i] = kept[1], L1
-            elif not span:
-                trip.asked.append((i, key))
-            elif key in trip.mine:
+            elif (other := flying.get(key)) is None:
+                flying[key] = trip
+                trip.asked.append((i, key, now + span))
+            elif other is trip:
                 trip.twins.append((i, key))
-            elif (flight := self.flying.get(key)) is not None:
-                if not wait:
-                    for begun in trip.mine:
-                        del self.flying[begun]
-                    return None
-                trip.others.append((i, flight))
+            elif wait:
+                trip.others.append((i, other.promise(key)))
             else:
-                flight = self.flying[key] = loop.create_future()
-                trip.mine[key] = (now + span, flight)
-                trip.asked.append((i, key))
+                self._landed(trip)
+                return None
         return trip
 
     def came(self, trip: Trip, rows: Rows) -> Found:
         """Ends a trip with the rows of what it asked for. Rows of `others` are not in the answer: they are to be waited for."""
-        for (i, key), row in zip(trip.asked, rows, strict=True):
+        self._landed(trip)
+        self._forget_old()
+        for (i, key, until), row in zip(trip.asked, rows, strict=True):
             trip.rows[i] = row
-            if key in trip.mine:
-                until, flight = trip.mine[key]
-                self.flying.pop(key, None)
-                if not flight.done():
-                    flight.set_result(row)
+            if until:
                 self._keep(key, until, row)
-        for i, key in trip.twins:
-            trip.rows[i] = trip.mine[key][1].result()
+        if trip.twins or trip.awaited:
+            found = {key: row for (_, key, _), row in zip(trip.asked, rows, strict=True)}
+            for i, key in trip.twins:
+                trip.rows[i] = found[key]
+            for key, future in (trip.awaited or {}).items():
+                if not future.done():
+                    future.set_result(found[key])
         kept = trip.sources.count(L1)
         self.counts[L1] += kept
         self.counts[REDIS] += len(trip.sources) - kept
         return Found(trip.rows, trip.sources)
 
     def lost(self, trip: Trip, error: BaseException) -> None:
-        """Ends a trip without rows: whoever waits for its keys gets the same error."""
-        for key, (_, flight) in trip.mine.items():
-            self.flying.pop(key, None)
-            if isinstance(error, Exception):
-                flight.set_exception(error)
-                flight.exception()          # nobody may be waiting
-            else:
-                flight.cancel()
+        """Ends a trip without rows: whoever waits for its keys gets the same error, SK453 where it was cancelled."""
+        self._landed(trip)
+        for future in (trip.awaited or {}).values():
+            if not future.done():
+                future.set_exception(error if isinstance(error, Exception) else unanswered("The lookup that asked it ended."))
+                future.exception()      # nobody may be waiting any more
+
+    def _landed(self, trip: Trip) -> None:
+        for _, key, until in trip.asked:
+            if until:
+                self.flying.pop(key, None)
 
     def wanted(self, plan: Plan) -> bool:
         """Whether a view of the plan says `cache`."""
@@ -142,6 +155,12 @@ class Cache:
         while len(self.entries) >= self.entries_max:
             self.entries.popitem(last=False)        # of a plain dict, to find the first gets slower with each that went before
         self.entries[key] = (until, row)
+
+    def _forget_old(self) -> None:
+        """What was kept first and is over goes: memory that lies in the processor's cache is what makes a kept row quick."""
+        entries, now = self.entries, asyncio.get_running_loop().time()
+        while entries and entries[next(iter(entries))][0] <= now:
+            entries.popitem(last=False)
 
 
 def wanted(lookups: Lookups | None) -> bool:

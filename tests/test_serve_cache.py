@@ -19,6 +19,7 @@ from skewless.audit import audit_view
 from skewless.clock import format_instant
 from skewless.cold import LIFE_US
 from skewless.config import Config
+from skewless.errors import SkewlessError
 from skewless.registry.model import Feature, JoinKey, Registry, View
 from skewless.serve.cache import Cache
 from skewless.serve.cold import Cold
@@ -128,6 +129,43 @@ def test_entries_are_bounded(served: Served) -> None:
     for n in range(10):
         served.runner.run(cache(plan, [b"%d" % n], read))
     assert list(cache.entries) == [b"7", b"8", b"9"]
+
+
+def test_rows_whose_time_is_over_are_let_go(served: Served) -> None:
+    cache, plan = Cache(), served.app.state.live.current().references(("kept",))
+
+    async def read(keys: Sequence[bytes]) -> list[bytes | None]:
+        return [b"row" for _ in keys]
+
+    async def run() -> None:
+        await cache(plan, [b"1"], read)
+        await asyncio.sleep(2.1)
+        await cache(plan, [b"2"], read)
+
+    served.runner.run(run())
+    assert list(cache.entries) == [b"2"]
+
+
+def test_who_waits_for_a_lookup_that_is_cancelled_is_told(served: Served) -> None:
+    cache, plan = Cache(), served.app.state.live.current().references(("kept",))
+
+    async def run() -> tuple[SkewlessError, list[bytes | None]]:
+        first = cache.trip(plan, [b"1", b"1"])
+        assert first is not None and first.keys == [b"1"] and cache.trip(plan, [b"2", b"1"], wait=False) is None
+        assert [*cache.flying] == [b"1"]
+        waiting = asyncio.create_task(cache(plan, [b"1"], lambda keys: asyncio.sleep(0, [None for _ in keys])))
+        await asyncio.sleep(0)
+        cache.lost(first, asyncio.CancelledError())
+        with pytest.raises(SkewlessError) as told:
+            await waiting
+        second = cache.trip(plan, [b"1", b"1"])
+        assert second is not None
+        waiting = asyncio.create_task(cache(plan, [b"1"], lambda keys: asyncio.sleep(0, [None for _ in keys])))
+        await asyncio.sleep(0)
+        return told.value, [*cache.came(second, [b"row"]).rows, *(await waiting).rows]
+
+    error, rows = served.runner.run(run())
+    assert error.code == "SK453" and rows == [b"row"] * 3 and not cache.flying
 
 
 def test_only_lookups_of_kept_views_go_through_the_cache(served: Served) -> None:
