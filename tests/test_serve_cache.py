@@ -13,6 +13,8 @@ import httpx
 import msgspec
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skewless import embedded, rows
 from skewless.audit import audit_view
@@ -21,7 +23,7 @@ from skewless.cold import LIFE_US
 from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.registry.model import Feature, JoinKey, Registry, View
-from skewless.serve.cache import Cache
+from skewless.serve.cache import Cache, Shelf
 from skewless.serve.cold import Cold
 from skewless.sync.batch import sync_view
 from tests.history_project import view as history_view
@@ -120,7 +122,7 @@ def test_a_failed_read_is_not_kept(served: Served) -> None:
 
 
 def test_entries_are_bounded(served: Served) -> None:
-    cache = Cache(entries_max=3)
+    cache = Cache(entries_max=4)
     plan = served.app.state.live.current().references(("kept",))
 
     async def read(keys: Sequence[bytes]) -> list[bytes | None]:
@@ -128,7 +130,8 @@ def test_entries_are_bounded(served: Served) -> None:
 
     for n in range(10):
         served.runner.run(cache(plan, [b"%d" % n], read))
-    assert list(cache.entries) == [b"7", b"8", b"9"]
+        kept = [*cache.shelves[2_000_000].old, *cache.shelves[2_000_000].young]
+        assert len(kept) <= 4 and kept[-1] == b"%d" % n
 
 
 def test_rows_whose_time_is_over_are_let_go(served: Served) -> None:
@@ -143,7 +146,28 @@ def test_rows_whose_time_is_over_are_let_go(served: Served) -> None:
         await cache(plan, [b"2"], read)
 
     served.runner.run(run())
-    assert list(cache.entries) == [b"2"]
+    shelf = cache.shelves[2_000_000]
+    assert [*shelf.old, *shelf.young] == [b"2"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 200), st.integers(0, 5)), max_size=60))
+def test_a_row_is_never_kept_for_longer_than_its_span(steps: list[tuple[int, int, int]]) -> None:
+    """Steps: hundredths of a second until the next lookup, until its row has come, and whose. The span is a second."""
+    shelf, asked, coming, now = Shelf(1.0), dict[int, int](), list[tuple[int, int, int]](), 1_000
+    for wait, late, who in steps:
+        now += wait
+        for came, at, one in sorted(c for c in coming if c[0] <= now):
+            shelf.look(came / 100, 100)
+            shelf.put(b"%d" % one, b"%d" % at, at / 100)
+        coming = [c for c in coming if c[0] > now]
+        shelf.look(now / 100, 100)
+        for half in (shelf.young, shelf.old):
+            assert all(now - int(row or b"") < 100 for row in half.values())
+        for one, at in asked.items():
+            if now - at < 50 and not any(c[2] == one for c in coming):
+                assert b"%d" % one in shelf.young or b"%d" % one in shelf.old
+        coming.append((now + late, now, who))
+        asked[who] = now
 
 
 def test_who_waits_for_a_lookup_that_is_cancelled_is_told(served: Served) -> None:
