@@ -47,7 +47,6 @@ def tables() -> dict[str, pa.Table]:
 
 
 
-
 def world(folder: Path, stack: Stack, valkey: str, name: str, until: datetime, tables: dict[str, pa.Table]) -> World:
     made = World(folder, stack, valkey, name, until, tables)
     made.apply()
