@@ -47,6 +47,7 @@ async def attached(config: Config, live: Live, state: State, others: App) -> Asy
 
     def fit() -> None:
         """The hooks that only some snapshots need."""
+        cache.forget_all()
         if hooks.reads in (None, cache):
             hooks.reads = cache if cached(live.lookups) else None
         if hooks.misses in (None, cold) and in_use(live.lookups) != (hooks.misses is cold):

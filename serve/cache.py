@@ -173,6 +173,10 @@ class Cache:
         """Whether a view of the plan says `cache`."""
         return any(vp.view.cache_us for vp in plan.views)
 
+    def forget_all(self) -> None:
+        """Another snapshot is in force: its plans keep their rows anew, and those of other spans would never go."""
+        self.shelves = {}
+
     def forget(self, keys: Sequence[bytes]) -> None:
         """These rows were written just now."""
         for shelf in self.shelves.values():

@@ -45,6 +45,8 @@ class Spread:
 
     def add_all(self, values: Sequence[float]) -> None:
         """Many observations; quickest where all belong to one bucket."""
+        if not values:
+            return
         self.total += sum(values)
         bucket, n = bisect_left(self.bounds, min(values)), len(values)
         if bucket == len(self.bounds) or max(values) <= self.bounds[bucket]:

@@ -224,9 +224,10 @@ def test_kept_rows_are_answered_on_the_short_way(served: Served) -> None:
 
 
 def test_a_snapshot_without_caches_takes_the_hook_away(served: Served) -> None:
-    assert served.app.state.hooks.reads is served.app.state.cache
+    ask(served)
+    assert served.app.state.hooks.reads is served.app.state.cache and [*served.app.state.cache.shelves] == [KEPT.cache_us]
     served.publish(Registry(project="flights", target="test", views=(msgspec.structs.replace(KEPT, cache_us=None), PLAIN)))
-    assert served.app.state.hooks.reads is None and served.app.state.hooks.misses is None
+    assert not served.app.state.cache.shelves and served.app.state.hooks.reads is None and served.app.state.hooks.misses is None
     assert "cache" not in served.post("/online-features", BOTH).json()["metadata"]
 
 
