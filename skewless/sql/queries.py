@@ -304,26 +304,36 @@ class _Select:
 
     def _optional_keys(self, sets: exp.Expr) -> None:
         """The keys of GROUPING SETS, ROLLUP: NULL in the rows of a set without them."""
+        items = [i for e in sets.expressions for i in (e.expressions if isinstance(e, exp.Tuple) else [e])]
+        for item in items:
+            if item.find(exp.Column) is None or self._alias(item.unnest()) is not None:
+                self.t.hit("group.set_name", item, x=item.unnest().sql())
         for column in sets.find_all(exp.Column):
             if self.t.value(column).is_float:
                 self.t.hit("group.float_zero", column)
         empty = any(isinstance(e, exp.Tuple) and not e.expressions for e in sets.expressions)
         if empty or not isinstance(sets, exp.GroupingSets):
             self.t.hit("group.empty_set", sets)
-        items = [i for e in sets.expressions for i in (e.expressions if isinstance(e, exp.Tuple) else [e])]
         self.t.absent |= {spelling(bare(item)) for item in items}
 
     def _group_key(self, key: exp.Expr) -> exp.Expr:
         """A key of GROUP BY with ordinals and aliases replaced by what they stand for."""
-        at = number(key) if isinstance(key, exp.Literal) else None
+        bare_key = key.unnest()
+        at = number(bare_key) if isinstance(bare_key, exp.Literal) else None
         if at is not None and 1 <= at <= len(self.node.expressions):
             self.t.hit("group.ordinal", key)
             return self.node.expressions[int(at) - 1].unalias().copy()
-        if isinstance(key, exp.Column) and not key.table and key.name.lower() in self.t.aliases:
-            if not any(s.column(key.name) for s in self.scope.sources.values()):
-                self.t.hit("group.ordinal", key)
-                return self.t.aliases[key.name.lower()].copy()
+        stands_for = self._alias(key)
+        if stands_for is not None:
+            self.t.hit("group.ordinal", key)
+            return stands_for.copy()
         return key
+
+    def _alias(self, key: exp.Expr) -> exp.Expr | None:
+        """What a key stands for that is the name of a result, and of no column."""
+        if isinstance(key, exp.Column) and not key.table and not any(s.column(key.name) for s in self.scope.sources.values()):
+            return self.t.aliases.get(key.name.lower())
+        return None
 
     def _qualify(self) -> None:
         qualify = self.node.args.get("qualify")
