@@ -1,4 +1,4 @@
-"""Claim: generated Flink SQL keeps up with hand-written SQL, and what streams is served a moment after its lateness.
+"""Claim: a view streams 25 000 events a second into windows; what its checks cost beside SQL by hand that has none of them.
 
 Real broker, Flink and Valkey on this machine, all sharing its cores with the producer. Tables: a backlog worked off, beside
 the same features in SQL written by hand; a steady stream into windows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import subprocess
@@ -143,6 +144,13 @@ def test_the_weather_is_missing_on_new_years_day_and_the_carrier_is_not(example:
     done = example.skewless("get", "late_flights", "carrier=UA", "tailnum=N14228", "origin=EWR", "dest=IAH", "--json")
     assert done.returncode == 0, done.stderr
     assert "missing" in done.stdout and "ok" in done.stdout
+
+
+def test_its_views_are_portable(example: Example) -> None:
+    done = example.skewless("check", "--strict", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["error"], found["warning"]) == (0, 0, 0), done.stdout + done.stderr
+    assert {f["code"] for f in found["findings"]} <= {"SK133"}, found       # that a windowed value does not decay is told only
 
 
 def test_online_equals_offline(example: Example) -> None:
