@@ -373,7 +373,7 @@ def test_a_batch_that_corrects_and_retracts_while_the_stream_goes_on(topic: Make
             rows.append((*slot, *(source[slot] if slot in source and chance.random() < 0.5 else (chance.randrange(3), 0.5))))
         send(rows)
         if chance.random() < 0.3:
-            t.rewind(p0=chance.randrange(sent + 1))
+            t.rewind(p0=chance.randrange(counted + 1))         # what was read; further on it would be a leap
         meanwhile = chance.random() < 0.5
         if meanwhile:
             with t.running(flush_seconds=0.02):
