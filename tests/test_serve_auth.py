@@ -288,7 +288,7 @@ def test_other_names_of_a_server_without_tokens_are_refused(shop: Shop, tmp_path
             process.wait(20)
 
 
-def test_bounded_heads_and_slow_requests(shop: Shop, tmp_path: Path) -> None:
+def test_bounded_heads(shop: Shop, tmp_path: Path) -> None:
     process, url = shop.serve(tmp_path / "log")
     port = int(url.rsplit(":", 1)[1])
     try:
