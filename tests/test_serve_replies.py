@@ -35,18 +35,17 @@ from skewless.serve.requests import query_pairs
 from skewless.serve.tally import AGES_US, Spread
 from skewless.serve.topology import RedisPyStore
 from tests.serve_socket import listen
-from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, valkey, view, worlds
+from tests.test_serve import HOUR_US, NOW_US, SOAK, Served, encode, view, worlds
 
-__all__ = ["valkey"]
 WEEK_US = 7 * 24 * HOUR_US
 
 
 @pytest.fixture(scope="module")
-def module_paths(valkey: str) -> Iterator[tuple[Served, httpx.AsyncClient]]:
+def module_paths(url: str) -> Iterator[tuple[Served, httpx.AsyncClient]]:
     """The application over our own connection, and a client of the same over redis-py, in one event loop."""
-    served = Served(valkey, "flights.test")
+    served = Served(url, "flights.test")
     other = create_app(
-        Config(project="flights", target="test", online_store=valkey),
+        Config(project="flights", target="test", online_store=url),
         connect=lambda config: RedisPyStore(redis.asyncio.Redis.from_url(config.online_store)),
     )
     life = other.router.lifespan_context(other)
