@@ -191,7 +191,7 @@ class Topic:
         """What the group has committed."""
         reader = Reader({**self.brokers, "group.id": f"skewless.{self.config.namespace}"})
         wanted = [TopicPartition(self.name, p) for p in range(self.partitions)]
-        found = eventually(lambda: _answered(lambda: reader.committed(wanted, timeout=30)))
+        found = eventually(lambda: answered(lambda: reader.committed(wanted, timeout=30)))
         reader.close()
         return {p.partition: p.offset for p in found}
 
@@ -287,7 +287,7 @@ def newest(slots: dict[tuple[str, int], Known]) -> dict[str, Online]:
     return out
 
 
-def _answered(ask: Callable[[], Any]) -> Any:
+def answered(ask: Callable[[], Any]) -> Any:
     """None while the brokers are still finding the group's coordinator."""
     from confluent_kafka import KafkaException
 

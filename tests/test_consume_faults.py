@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from deltalake import DeltaTable, TableFeatures
 
 from skewless import messages
 from skewless.audit import audit_view
-from skewless.clock import format_instant, parse_instant
+from skewless.clock import format_instant
 from skewless.dev.stack import Stack
 from skewless.sync import consume
 from skewless.sync.batch import sync_view
@@ -31,13 +31,13 @@ from skewless.sync.view_stream import Counts
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.pending import Part
 from skewless.warehouse.upkeep import compact
+from tests.consume_events import NOON, Events, check_letters, producing
 from tests.feature_messages import Topic, newest, streamed, table_of
 from tests.history_driver import Driver
 from tests.test_lake_states import BEGIN, HOUR, Oracle, plain
 from tests.waiting import eventually
 
 SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
-NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 MakeTopic = Callable[..., Topic]
 
 
@@ -47,86 +47,6 @@ def topic(servers: Stack, tmp_path: Path) -> MakeTopic:
         return Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
 
     return make
-
-
-class Events:
-    """Random rows, some out of order, some twice, some of a slot with other values."""
-
-    def __init__(self, seed: int = 7) -> None:
-        self.chance, self.sent = random.Random(seed), list[tuple[Any, ...]]()
-
-    def some(self, n: int) -> list[tuple[Any, ...]]:
-        out: list[tuple[Any, ...]] = []
-        for _ in range(n):
-            kind = self.chance.random()
-            if self.sent and kind < 0.1:
-                row = self.chance.choice(self.sent)
-            elif self.sent and kind < 0.2:
-                row = (*self.chance.choice(self.sent)[:2], self.chance.randrange(3), None)
-            else:
-                at = NOON + (len(self.sent) + self.chance.randrange(-50, 50)) * 1000
-                row = (f"e{self.chance.randrange(20)}", at, self.chance.randrange(5), self.chance.choice([0.5, -0.0, None]))
-            self.sent.append(row)
-            out.append(row)
-        return out
-
-
-@contextmanager
-def producing(t: Topic, events: Events, rows_a_turn: int = 20) -> Iterator[None]:
-    """Messages go on coming meanwhile."""
-    done = threading.Event()
-
-    def produce() -> None:
-        while not done.wait(0.02):
-            t.send(*events.some(rows_a_turn), wait=False)
-
-    thread = threading.Thread(target=produce)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        eventually(lambda: not t.producer.flush(5))
-
-
-def test_kill_9_of_a_consumer_at_random_points(topic: MakeTopic) -> None:
-    t, events = topic(), Events()
-    with producing(t, events):
-        for turn in range(60 if SOAK else 4):
-            consumer = t.process(member="one", flush_rows=events.chance.choice([1, 50, 1000]))
-            time.sleep(events.chance.uniform(0, 1.5))
-            consumer.kill()
-            consumer.wait()
-            if turn % 2 and t.table.exists():
-                compact(t.table)
-    t.once(member="one")
-    t.check()
-
-
-def test_members_come_and_go(topic: MakeTopic) -> None:
-    t, events = topic(partitions=3), Events(8)
-    with producing(t, events), ExitStack() as first:
-        first.enter_context(t.running())
-        for _ in range(10 if SOAK else 2):
-            with t.running() as second:
-                eventually(lambda: second.partitions)
-                time.sleep(0.3)
-                first.close()
-                first.enter_context(t.running())
-                time.sleep(0.3)
-    t.once()
-    t.check()
-
-
-def test_two_consumers_that_do_not_know_each_other(topic: MakeTopic) -> None:
-    t, events = topic(), Events(9)
-    with t.running(flush_rows=40) as one, t.running(group=".again", flush_rows=70) as two, producing(t, events):
-        eventually(lambda: one.streams and two.streams and one.streams[t.name].counts.messages > 300
-                   and two.streams[t.name].counts.messages > 300)
-    t.once()
-    t.check()
-    assert one.streams[t.name].counts.repeated + two.streams[t.name].counts.repeated > 0
 
 
 def test_offsets_that_are_set_back_while_rows_come(topic: MakeTopic) -> None:
@@ -170,6 +90,7 @@ def test_valkey_is_killed_and_comes_back_with_its_log(topic: MakeTopic, servers:
             eventually(lambda seen=seen: consumer.streams[t.name].counts.offline > seen + 200)
     t.once()
     t.check()
+    check_letters(t)
 
 
 def test_the_broker_is_killed_and_comes_back(topic: MakeTopic, servers: Stack) -> None:
@@ -183,6 +104,7 @@ def test_the_broker_is_killed_and_comes_back(topic: MakeTopic, servers: Stack) -
             eventually(lambda seen=seen: consumer.streams[t.name].counts.offline > seen + 200)
     t.once()
     t.check()
+    check_letters(t)
 
 
 def test_a_store_that_stands_still_holds_the_consumer_up(topic: MakeTopic) -> None:
@@ -247,8 +169,9 @@ def damaged(table: LakeTable) -> Callable[[], None]:
     return repair
 
 
-def test_a_damaged_history_holds_up_its_own_view_alone(topic: MakeTopic) -> None:
+def test_a_damaged_history_holds_up_its_own_view_alone(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
     """Damaged while the consumer runs, and from the start; what waits is bounded, and nothing of it is lost."""
+    monkeypatch.setattr(consume, "DRAIN_SECONDS_MAX", 3.0)
     one, events, others = topic(), Events(17), Events(18)
     two = Topic(one.stack, one.root, view=streamed(version=2), said=one.said)
     two.config, two.name = one.config, messages.topic(one.config.namespace, two.view)
