@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from skewless.errors import SkewlessError
-from skewless.stream.fact import short
+from skewless.stream.fact import short, way_out
 
 CALL_SECONDS_MAX = 60.0
 STATEMENT_SECONDS_MAX = 300.0
@@ -98,4 +98,4 @@ def _refusal(text: str, statement: str) -> SkewlessError:
     causes = [line.partition(_CAUSE)[2] for line in said.splitlines() if line.startswith(_CAUSE)]
     first = " ".join(statement.split())[:120]
     reason = short("\n".join(causes) or said)
-    return SkewlessError("SK801", f"Flink refuses a statement: {reason}", detail=first and f"{first}.")
+    return SkewlessError("SK801", f"Flink refuses a statement: {reason}", detail=first and f"{first}.", hint=way_out(reason))

@@ -17,11 +17,13 @@ from skewless.registry.stream_jobs import Claim, StreamJob, StreamRecords
 from skewless.stream import checkpoints
 from skewless.stream.cluster import LOCAL, Cluster, Refused
 from skewless.stream.emit import StreamScript
+from skewless.stream.fact import way_out
 from skewless.stream.gateway import Gateway
 from skewless.stream.jobmanager import ALIVE, JobManager
 from skewless.stream.tables import Kafka, with_brokers
 
 START_SECONDS_MAX = 30.0
+REASON_SECONDS_MAX = 5.0        # a JobManager's answers about one job are up to web.refresh-interval old: 3 s
 _POLL_SECONDS = 0.1
 _RESUME = "execution.state-recovery.path"
 
@@ -171,10 +173,9 @@ class Jobs:
             "job": job_id, "fingerprint": stream.fingerprint, "from": resumed or stream.start, "gateway": self.cluster.name})
         works, trouble = self._await(job_id)
         if not works and self.cluster.manager.state(job_id) not in ALIVE:
+            trouble = trouble or "no reason given"
             claim.save(state="failed", error=trouble)
-            raise SkewlessError(
-                "SK845", f'the job of view "{stream.ref}" fails: {trouble}', detail=f"Job {job_id} at {self.cluster.manager.url}."
-            )
+            raise failed(stream, trouble, self.cluster)
         self._end_doubles(stream)
         return Started(stream, works, trouble, resumed)
 
@@ -218,10 +219,21 @@ class Jobs:
             if self.cluster.manager.works(job_id):
                 return True, ""
             trouble = self.cluster.manager.trouble(job_id)
-            if trouble or self.cluster.manager.state(job_id) not in ALIVE:
-                return False, trouble or "no reason given"
+            if trouble:
+                return False, trouble
+            if self.cluster.manager.state(job_id) not in ALIVE:     # it says that sooner than why
+                deadline = min(deadline, time.monotonic() + REASON_SECONDS_MAX)
             time.sleep(_POLL_SECONDS)
         return False, self.cluster.manager.trouble(job_id)
+
+
+def failed(stream: StreamJob, trouble: str, cluster: Cluster) -> SkewlessError:
+    """SK845: the job has ended by a failure, and Flink does not start it again."""
+    return SkewlessError(
+        "SK845", f'the job of view "{stream.ref}" fails: {trouble}', detail=f"Job {stream.job_id} at {cluster.manager.url}.",
+        hint=way_out(trouble) or f"Mend that, and go on with: skewless stream submit {stream.ref}. Flink tries again by itself "
+        "where its setting restart-strategy.type is exponential-delay",
+    )
 
 
 def changed(ref: str, before: str, now: str) -> SkewlessError:

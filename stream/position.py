@@ -20,7 +20,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     A reader of events commits with each checkpoint of its job. `group`: how the brokers call the reader;
     `stores`: what a reader of rows writes, `both`, `online` or `offline`. `lost`: of such a one, messages deleted before
-    it had read them, ever since the group is known; those that it will miss are among them.
+    it had read them, ever since the group is known; those that it will miss are among them. `stamped_by`: of a topic of events,
+    who gives its records their timestamps, `broker` or `producer`; "" where that is not known.
     """
 
     topic: str
@@ -30,6 +31,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     committed: dict[int, int]
     lag: int
     lost: int = 0
+    stamped_by: str = ""
 
 
 class Letters(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,5 +155,8 @@ def _read(topics: Topics, topic: str, count: int, groups: Mapping[str, str]) -> 
         lag = sum(max(0, end[p] - max(committed.get(p, 0), begin[p])) for p in end)
         if stores:
             lost += sum(max(0, begin[p] - offset) for p, offset in committed.items())
-        out.append(Reading(topic=topic, group=group, stores=stores, end=end, committed=committed, lag=lag, lost=lost))
+        by = "" if stores else topics.stamped_by(topic)
+        out.append(Reading(
+            topic=topic, group=group, stores=stores, end=end, committed=committed, lag=lag, lost=lost, stamped_by=by
+        ))
     return out

@@ -20,7 +20,7 @@ from typing import Any
 
 from skewless.errors import SkewlessError
 from skewless.stream.environment import Environment, locate
-from skewless.stream.fact import short
+from skewless.stream.fact import short, way_out
 from skewless.stream.result import Column, Result, read_changes
 
 WORKER = Path(__file__).parent / "inside" / "worker.py"
@@ -187,7 +187,8 @@ def _result(raw: dict[str, Any], sql: str) -> Result | SkewlessError:
 
 def _refusal(error: dict[str, Any], sql: str) -> SkewlessError:
     code, what = ("SK802", "a job failed on Flink") if error["kind"] == "job" else ("SK801", "Flink refuses a statement")
-    return SkewlessError(code, f"{what}: {short(error['message'])}", detail=sql)
+    reason = short(error["message"])
+    return SkewlessError(code, f"{what}: {reason}", detail=sql, hint=way_out(reason))
 
 
 def _statement(statements: Sequence[str], reply: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,11 @@ from skewless.stream.tables import Kafka
 
 ANSWER_SECONDS_MAX = 15.0
 _TIMESTAMP_TYPE, _APPENDED = "message.timestamp.type", "LogAppendTime"
+_POLL_SECONDS = 0.1
+
+_FINDING_COORDINATOR = (
+    KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR,
+)
 
 Offsets = dict[int, int]
 """Partition -> offset."""
@@ -71,6 +77,13 @@ class Topics:
                     raise self._refusal(f'describe the topic "{name}"', error) from None
         return out
 
+    def stamped_by(self, topic: str) -> str:
+        """Who gives the records of a topic their timestamps: `broker`, `producer`, or "" where the brokers do not tell us."""
+        try:
+            return "broker" if self._timestamp_type(topic) == _APPENDED else "producer"
+        except SkewlessError:       # who may read a topic need not be allowed to see its settings
+            return ""
+
     def ends(self, topic: str, count: int) -> Offsets:
         """The next offset of each partition."""
         return self._offsets(topic, count, OffsetSpec.latest())
@@ -93,12 +106,16 @@ class Topics:
         """Where a group of readers goes on, of each partition in which it has committed; and how many messages before that it
         says were deleted unread."""
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(count)])
-        try:
-            (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=self._seconds).values()
-            found = [p for p in future.result().topic_partitions if p.offset >= 0]
-            return {p.partition: p.offset for p in found}, sum(messages.lost(p.metadata) for p in found)
-        except KafkaException as error:
-            raise self._refusal(f'read the offsets of the group "{group}"', error) from None
+        deadline = time.monotonic() + self._seconds
+        while True:
+            try:
+                (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=self._seconds).values()
+                found = [p for p in future.result().topic_partitions if p.offset >= 0]
+                return {p.partition: p.offset for p in found}, sum(messages.lost(p.metadata) for p in found)
+            except KafkaException as error:     # brokers find a coordinator for the first group that they are asked about
+                if _code(error) not in _FINDING_COORDINATOR or time.monotonic() > deadline:
+                    raise self._refusal(f'read the offsets of the group "{group}"', error) from None
+            time.sleep(_POLL_SECONDS)
 
     def _offsets(self, topic: str, count: int, spec: OffsetSpec) -> Offsets:
         asked = {TopicPartition(topic, p): spec for p in range(count)}
@@ -125,17 +142,21 @@ class Topics:
                 "SK833", f'the topic "{topic}" has {count} partitions, not {wanted}',
                 hint="Leave --partitions out, or delete the topic first: more partitions later would part a key's rows.",
             )
-        resource = ConfigResource(ResourceType.TOPIC, topic)
-        (future,) = self._admin.describe_configs([resource], request_timeout=self._seconds).values()
-        try:
-            kind: Any = future.result()[_TIMESTAMP_TYPE].value
-        except KafkaException as error:
-            raise self._refusal(f'describe the topic "{topic}"', error) from None
+        kind = self._timestamp_type(topic)
         if kind != _APPENDED:
             raise SkewlessError(
                 "SK833", f'the topic "{topic}" has {_TIMESTAMP_TYPE}={kind}',
                 detail="A row's ingested_at is its message's broker time.", hint=f"Set {_TIMESTAMP_TYPE}={_APPENDED} on it.",
             )
+
+    def _timestamp_type(self, topic: str) -> str:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        (future,) = self._admin.describe_configs([resource], request_timeout=self._seconds).values()
+        try:
+            found: Any = future.result()[_TIMESTAMP_TYPE].value
+        except KafkaException as error:
+            raise self._refusal(f'describe the topic "{topic}"', error) from None
+        return str(found)
 
     def _refusal(self, what: str, error: KafkaException) -> SkewlessError:
         cause = error.args[0] if error.args else error

@@ -230,12 +230,13 @@ def _until_told() -> threading.Event:
 def _until_ended(jobs: Jobs, streams: list[StreamJob], cluster: Local, ending: threading.Event) -> None:
     """Waits; then stops each job with a savepoint. Raises SK845 when a job fails by itself."""
     from skewless.stream.jobmanager import ALIVE
+    from skewless.stream.jobs import failed
 
     say("runs here; Ctrl-C stops it with a savepoint")
     while not ending.wait(1.0):
         for stream in streams:
             if cluster.manager.state(stream.job_id) not in ALIVE:
-                raise SkewlessError("SK845", f'the job of view "{stream.ref}" fails: {cluster.manager.trouble(stream.job_id)}')
+                raise failed(stream, cluster.manager.trouble(stream.job_id), cluster)
     for stream in streams:
         say(_stopped(stream, jobs.stop(stream), True, False))
 
@@ -296,10 +297,16 @@ def _table(found: list[Position]) -> str:
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [
         f"{p.view}: {p.late:,} events came after their windows, since the job began to run; a batch run computes such rows"
-        for p in found if p.late
+        f"{_stamped(p)}" for p in found if p.late
     ]
     lines += [f"{p.view}: {p.trouble}" for p in found if p.trouble]
     return "\n".join(lines) + "\n"
+
+
+def _stamped(position: Position) -> str:
+    """What may have made events late: timestamps that go back."""
+    topics = [reading.topic for reading in position.events if reading.stamped_by == "producer"]
+    return f". Producers stamp the records of {', '.join(topics)}: see message.timestamp.type" if topics else ""
 
 
 def _to_consume(position: Position) -> str:
