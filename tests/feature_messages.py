@@ -34,6 +34,7 @@ from skewless.sync.consume import Consumer, Options
 from skewless.warehouse.lake import LakeTable
 from tests.history_project import fetch, view
 from tests.waiting import SECONDS_MAX, eventually, failures
+from tests.whole_topic import read_topic
 
 _names = itertools.count()
 Known = tuple[tuple[Any, ...], int]             # values, ingested_at
@@ -168,20 +169,7 @@ class Topic:
         return redis.Redis.from_url(self.config.online_store)
 
     def read(self, topic: str = "") -> list[Any]:
-        """All messages of a topic, by a reader of its own."""
-        name = topic or self.name
-        reader = Reader({**self.brokers, "group.id": "test", "enable.auto.commit": False, "enable.partition.eof": True})
-        found = reader.list_topics(name, timeout=30).topics[name]
-        reader.assign([TopicPartition(name, p, 0) for p in found.partitions])
-        out, ended = [], 0
-        while ended < len(found.partitions):
-            for message in reader.consume(1000, 1.0):
-                if message.error() is None:
-                    out.append(message)
-                else:
-                    ended += 1
-        reader.close()
-        return out
+        return read_topic(self.brokers, topic or self.name)
 
     def dead(self) -> list[dict[str, Any]]:
         name = messages.dead_letter_topic(self.config.namespace, self.view)

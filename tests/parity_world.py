@@ -19,8 +19,6 @@ import duckdb
 import fastavro
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import Consumer as Client
-from confluent_kafka import TopicPartition
 
 from dbt_project import prepare
 from skewless import messages, rows
@@ -41,6 +39,7 @@ from skewless.sync.consume import Consumer, Options
 from skewless.warehouse.dbt import run_dbt
 from skewless.warehouse.lake import LakeTable
 from tests.example import copy_project
+from tests.whole_topic import read_topic
 
 VIEWS = ("airport_departures_1h", "carrier_delays", "plane_rotation")
 SECONDS_MAX = 600.0
@@ -65,17 +64,26 @@ class World:
         self.manifest: dict[str, Any] = {}
         self.consumer: Consumer | None = None
 
-    def wait_for_every_partition(self) -> None:
-        """The sources get `idle_timeout: 0s`: days that come at once after a pause come out of one partition first."""
-        sources = self.root / "models" / "staging" / "sources.yml"
-        sources.write_text(sources.read_text().replace(", lateness:", ", idle_timeout: 0s, lateness:"))
-        assert sources.read_text().count("idle_timeout: 0s") == 2
-
     def write(self, table: str, events: pa.Table) -> None:
         """The warehouse's copy of a topic, or another source, without what happened after the end."""
         at = "observed_at" if table == "weather" else "arrived_at"
         before = pc.less(events[at], pa.scalar(self.until, pa.timestamp("us")))
         prepare.write(events.filter(before), self.file(table))
+
+    def load(self, tables: dict[str, pa.Table]) -> None:
+        """The warehouse's copies of the topics as a loader makes them: the objects whose fields are of the declared types."""
+        for topic in ("departures", "landings"):
+            schema = tables[topic].schema
+            types, found = {field.name: field.type for field in schema}, []
+            for *_, arrived, value in sorted(self.read(f"{self.name}_{topic}"), key=lambda m: m[:2]):
+                try:
+                    body = json.loads(value or b"")
+                except ValueError:
+                    continue
+                row = typed(body, types) if isinstance(body, dict) and body else None
+                if row is not None:
+                    found.append({**row, "arrived_at": arrived})
+            prepare.write(pa.Table.from_pylist(found, schema=schema), self.file(topic))
 
     def file(self, table: str) -> Path:
         return self.root / "data" / f"{table}.parquet"
@@ -103,30 +111,41 @@ class World:
 
     def replay(self, closing: bool = True, **asked: Any) -> dict[str, Any]:
         """Publishes the copies, or what is asked of them; with `closing`, every window can end then."""
+        sent = Replay({"bootstrap.servers": self.kafka}, closing=closing).run(self.events(**asked))
+        assert sent.complete
+        return sent.as_dict()
+
+    def create_topics(self) -> None:
+        Replay({"bootstrap.servers": self.kafka}).prepare(self.events())
+
+    def events(self, **asked: Any) -> Events:
         findings: list[Finding] = []
         streams = read_streams(self.root, self.manifest, findings)
-        events = Events(self.root, copies(self.manifest, streams, []), Asked(**asked))
-        sent = Replay({"bootstrap.servers": self.kafka}, closing=closing).run(events)
-        assert sent.complete and not findings
-        return sent.as_dict()
+        assert not findings
+        return Events(self.root, copies(self.manifest, streams, []), Asked(**asked))
+
+    @contextmanager
+    def replaying(self, speed: float, **asked: Any) -> Iterator[dict[str, Any]]:
+        """Publishes them meanwhile, so much faster than they happened; afterwards the rest at once, and what was sent is told."""
+        told: dict[str, Any] = {}
+        replay, events = Replay({"bootstrap.servers": self.kafka}, speed=speed, closing=True), self.events(**asked)
+        thread = threading.Thread(target=lambda: told.update(replay.run(events).as_dict()))
+        thread.start()
+        try:
+            yield told
+            assert thread.is_alive(), "nothing was left to be sent"
+            replay.speed = None
+        except BaseException:
+            replay.ending.set()
+            raise
+        finally:
+            thread.join(SECONDS_MAX)
+        assert told["complete"]
 
     def read(self, topic: str) -> list[tuple[int, int, datetime, bytes | None]]:
         """Partition, offset, timestamp and value of everything in a topic."""
-        client = Client({
-            "bootstrap.servers": self.kafka, "group.id": "test", "enable.auto.commit": False, "enable.partition.eof": True,
-        })
-        places = [TopicPartition(topic, p, 0) for p in client.list_topics(topic).topics[topic].partitions]
-        client.assign(places)
-        out, left = [], len(places)
-        while left:
-            for message in client.consume(10_000, 5.0):
-                if message.error():
-                    left -= 1
-                    continue
-                at = EPOCH + timedelta(milliseconds=message.timestamp()[1])
-                out.append((message.partition(), message.offset(), at, message.value()))
-        client.close()
-        return out
+        return [(m.partition(), m.offset(), EPOCH + timedelta(milliseconds=m.timestamp()[1]), m.value())
+                for m in read_topic({"bootstrap.servers": self.kafka}, topic)]
 
     def dead_letters(self, view: str) -> Counter[str]:
         """Reason -> how many places of the topics have a dead letter for it; a letter sent again counts once."""
@@ -256,21 +275,6 @@ def arrow(sql: str) -> pa.Table:
     with duckdb.connect() as con:
         con.execute("set TimeZone = 'UTC'")
         return con.sql(sql).to_arrow_table()
-
-
-def landed(world: World, topic: str, like: pa.Table) -> pa.Table:
-    """The warehouse's copy of a topic as a loader makes it from the topic: objects whose fields are of the declared types."""
-    types = {field.name: field.type for field in like.schema}
-    found = []
-    for *_, arrived, value in sorted(world.read(f"{world.name}_{topic}"), key=lambda m: m[:2]):
-        try:
-            body = json.loads(value or b"")
-        except ValueError:
-            continue
-        row = typed(body, types) if isinstance(body, dict) and body else None
-        if row is not None:
-            found.append({**row, "arrived_at": arrived})
-    return pa.Table.from_pylist(found, schema=like.schema)
 
 
 def typed(body: dict[str, Any], types: dict[str, pa.DataType]) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from skewless.errors import SkewlessError
 from skewless.registry.finding import Finding
 from skewless.registry.streams import read_streams
 from skewless.warehouse.dbt import ensure_manifest
+from tests.whole_topic import read_topic
 
 SOURCES = """sources:
   - name: airport
@@ -110,20 +111,11 @@ def command(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 def read(kafka: str, topic: str) -> list[list[Message]]:
     """Per partition: (topic, offset, timestamp, value) of everything in the topic."""
-    settings = {"bootstrap.servers": kafka, "group.id": "test", "enable.auto.commit": False, "enable.partition.eof": True}
-    consumer = Consumer(settings)
-    count = len(consumer.list_topics(topic).topics[topic].partitions)
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(count)])
-    out: list[list[Message]] = [[] for _ in range(count)]
-    ended: set[int] = set()
-    while len(ended) < count:
-        for message in consumer.consume(1000, 5.0):
-            if message.error():
-                ended.add(message.partition())
-                continue
-            at = datetime(1970, 1, 1) + timedelta(milliseconds=message.timestamp()[1])
-            out[message.partition()].append((topic, message.offset(), at, message.value()))
-    consumer.close()
+    found = read_topic({"bootstrap.servers": kafka}, topic)
+    out: list[list[Message]] = [[] for _ in range(2)]
+    for message in found:
+        at = datetime(1970, 1, 1) + timedelta(milliseconds=message.timestamp()[1])
+        out[message.partition()].append((topic, message.offset(), at, message.value()))
     return out
 
 
