@@ -8,7 +8,6 @@ import resource
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -105,56 +104,6 @@ def test_the_broker_is_killed_and_comes_back(topic: MakeTopic, servers: Stack) -
     t.once()
     t.check()
     check_letters(t)
-
-
-def test_a_store_that_stands_still_holds_the_consumer_up(topic: MakeTopic) -> None:
-    t, events = topic(patience=0.3), Events(13)
-    valkey = t.client.info("server")["process_id"]
-    with t.running() as consumer:
-        t.send(*events.some(50))
-        eventually(lambda: consumer.streams and consumer.streams[t.name].counts.offline == 50)
-        os.kill(valkey, signal.SIGSTOP)
-        try:
-            t.send(*events.some(50))
-            eventually(lambda: any("the online store" in said and "waiting" in said for said in t.said))
-            assert consumer.streams[t.name].counts.offline == 50
-        finally:
-            os.kill(valkey, signal.SIGCONT)
-        eventually(lambda: consumer.streams[t.name].counts.offline == 100)
-    t.check()
-
-
-def test_a_history_that_cannot_be_written_bounds_what_is_held(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consume, "MESSAGES_PER_READ", 50)
-    t, events = topic(), Events(14)
-    t.table.create()
-    with t.running(flush_rows=100) as consumer:
-        eventually(lambda: len(consumer.partitions) == 2)
-        with t.table.committing():
-            t.send(*events.some(3000))
-            eventually(lambda: consumer.streams[t.name].counts.messages > 150)
-            time.sleep(1)
-            assert consumer.streams[t.name].counts.messages <= 300
-        eventually(lambda: consumer.streams[t.name].counts.offline == 3000)
-    t.check()
-
-
-def test_a_disk_that_refuses_is_waited_for(topic: MakeTopic) -> None:
-    t, events = topic(), Events(15)
-    consumer = t.process()
-    assert consumer.stdout is not None
-    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-    t.send(*events.some(100))
-    said = ""
-    while "the history of events@1" not in said or "waiting" not in said:
-        said = consumer.stdout.readline()
-        assert said
-    assert set(t.offsets().values()) == {-1001}
-    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    eventually(lambda: sum(t.offsets().values()) == 100)
-    consumer.terminate()
-    assert consumer.wait(60) == 0
-    t.check()
 
 
 def damaged(table: LakeTable) -> Callable[[], None]:
