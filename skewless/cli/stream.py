@@ -56,8 +56,9 @@ def emit(
 ) -> None:
     """Print the complete Flink SQL of a streamed view: settings, topics, the models beneath it, and the job.
 
-    It runs as it is in Flink's sql-client. With --json: the job's name, fingerprint, and the statements one by one, for a SQL
-    Gateway, or for PyFlink, whose execute_sql refuses SET: there, such a line is a setting of the table environment.
+    Flink's sql-client runs the text unchanged. With --json: the job's name, fingerprint, and the statements one by one, which a
+    session of a SQL Gateway runs unchanged. A table environment (PyFlink's execute_sql) refuses SET: such a line is a setting of
+    its configuration, and it runs the others unchanged. docs/streams.md has the program, and one that runs the text as it is.
     Example: skewless stream emit carrier_delays --kafka localhost:9092
     """
     from skewless.cli.stream_project import Project, kafka_of
