@@ -88,7 +88,8 @@ def naive(view: str, brokers: str, topic: str) -> list[str]:
         f"WATERMARK FOR `at` AS `at` - INTERVAL '{LATENESS_MS // 1000}' SECOND) WITH ({kafka},'topic'='{TOPIC}',"
         f"'properties.group.id'='{topic}','scan.startup.mode'='earliest-offset','format'='json',"
         "'json.timestamp-format.standard'='ISO-8601')",
-        f"CREATE TABLE out_ (user_id STRING, `at` TIMESTAMP(3), events BIGINT, amount BIGINT) WITH ({kafka},'topic'='{topic}',"
+        "CREATE TABLE out_ (user_id STRING NOT NULL, `at` TIMESTAMP(3) NOT NULL, events BIGINT, amount BIGINT) "
+        f"WITH ({kafka},'topic'='{topic}',"
         "'format'='avro','avro.timestamp_mapping.legacy'='false','key.format'='json','key.fields'='user_id')",
         f"INSERT INTO out_ {_NAIVE[view]}",
     ]

@@ -1,7 +1,8 @@
 """Claim: an event is served within its lateness and 0.8 s, with an OVER over the last hour, at 2 000 events a second.
 
 Broker, Flink, consumer, Valkey, server, producer and whoever asks share this machine. Marked events, ten a second, each
-of an entity of its own, are asked for over HTTP every few milliseconds until they are there.
+of an entity of its own, are asked for over HTTP every few milliseconds until they are there. Afterwards the same features by
+hand run beside them over the same events: when the rows of each job are in its topic. Last, the memory of every process.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench import events, report
-from bench.measure import process_s, sample
+from bench.measure import cpu_s, memory_mb, sample, tree
 from bench.probes import VIEW, Probes, keep_going, producer, send
 from bench.served import Served, served
+from bench.stream import head_waits
 
 RATES, SECONDS, WARM_SECONDS = (500, 2_000), 30.0, 10.0
 PROBES_PER_SECOND = 10
@@ -30,18 +30,40 @@ def run() -> None:
 
 def _measure(it: Served) -> None:
     bench, rows = it.bench, []
-    ours = {"consumer": it.start("stream", "consume", VIEW).pid, "server": it.serve().pid}
+    ours = {"consumer": it.start("stream", "consume", VIEW).pid, "stream run": it.start("stream", "run").pid,
+            "server": it.serve().pid}
+    pids = {**bench.pids(), **ours}
     for rate in RATES:
-        pids = {**bench.pids(), **ours}
-        before = {name: process_s(pid) for name, pid in pids.items()}
-        with sample(f"{rate} events/s", pids=tuple(pids.values())) as s:
+        before = cpu_s(pids)
+        with sample(f"{rate} events/s", pids=tuple(one for pid in pids.values() for one in tree(pid))) as s:
             waits = _load(it, rate)
-        rows.append(_row(s, waits) | {
-            f"{n} cores": (process_s(pid) - before[n]) / s.wall_s for n, pid in pids.items() if n != "gateway"
-        })
-    memory = {name: psutil.Process(pid).memory_info().rss / 2**20 for name, pid in {**bench.pids(), **ours}.items()}
+        spent = {n: (s_ - before[n]) / s.wall_s for n, s_ in cpu_s(pids).items()}
+        rows.append(_row(s, waits) | {f"{n} cores": cores for n, cores in spent.items() if n not in ("gateway", "stream run")})
     report.table("stream-freshness", rows)
-    report.table("stream-memory", [{"what": name, "MB": value} for name, value in memory.items()])
+    memory = {name: memory_mb(pid) for name, pid in pids.items()}
+    report.table("stream-memory", [{"what": n, "MB": now, "MB at most": most} for n, (now, most) in memory.items()])
+    _beside(it)
+
+
+def _beside(it: Served) -> None:
+    """The job by hand, and ours, over the same events at the highest rate: when their rows are in their topics."""
+    statements, by_hand = it.bench.by_hand(VIEW)
+    job, rate, to = it.bench.start_job(statements), RATES[-1], producer(it.bench.brokers)
+    with sample("generated beside by hand", pids=tuple(it.bench.pids().values())) as s:
+        for number in events.paced(rate, 2 * WARM_SECONDS):
+            send(to, number)
+        since = time.time() * 1000
+        for number in events.paced(rate, SECONDS):
+            send(to, number)
+        to.flush(30)
+    time.sleep(2 + events.LATENESS_MS / 1000)
+    topics = {"generated": f"bench.dev.{VIEW}.v1", "by hand": by_hand}
+    found = {kind: sorted(w for at, w in head_waits(it.bench, topic) if at > since) for kind, topic in topics.items()}
+    it.bench.cancel(job)
+    report.table("stream-freshness-by-hand", [
+        {"what": kind, "events/s": rate, "rows": len(waits), "p50 ms": waits[len(waits) // 2],
+         "p99 ms": waits[len(waits) * 99 // 100], "foreign cores": s.foreign_cores} for kind, waits in found.items()
+    ])
 
 
 def _row(s: Any, waits: list[float]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -55,3 +58,27 @@ def process_s(pid: int) -> float:
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def tree(pid: int) -> list[int]:
+    """The process and everything below it."""
+    try:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(grand for child in below for grand in tree(int(child)))]
+
+
+def cpu_s(pids: dict[str, int]) -> dict[str, float]:
+    """CPU seconds of each named process tree so far."""
+    return {name: sum(process_s(one) for one in tree(pid)) for name, pid in pids.items()}
+
+
+def memory_mb(pid: int) -> tuple[float, float]:
+    """Of a process tree: now, with shared pages counted once, and the sum of each one's most so far."""
+    now = most = 0.0
+    for one in tree(pid):
+        now += psutil.Process(one).memory_full_info().pss / 2**20
+        lines = Path(f"/proc/{one}/status").read_text().splitlines()
+        most += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return now, most

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.measure import busy_s, process_s
+from bench.measure import busy_s, cpu_s
 from bench.online import TARGETS, Processes, fill, framed, free_port, request_file, wait_for
 
 RATES = (1_000, 2_000, 5_000, 10_000)
@@ -41,20 +41,6 @@ def compile_generator(folder: Path) -> Path:
     source, program = Path(__file__).parent / "load.c", folder / "load"
     subprocess.run([compiler, "-O2", "-o", str(program), str(source), "-lm"], check=True)
     return program
-
-
-def tree(pid: int) -> list[int]:
-    """The process and everything below it."""
-    try:
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(grand for child in below for grand in tree(int(child)))]
-
-
-def cpu_s(pids: dict[str, int]) -> dict[str, float]:
-    """CPU seconds of each named process tree so far."""
-    return {name: sum(process_s(one) for one in tree(pid)) for name, pid in pids.items()}
 
 
 def wait_until_quiet(pids: dict[str, int]) -> None:

@@ -143,36 +143,41 @@ def _drained(bench: Bench, topic: str, started: float) -> tuple[int, float]:
 
 def live(bench: Bench) -> None:
     """Windows over a steady stream: when each row is in its topic, after the end of its window and the lateness."""
-    bench.topic(events.TOPIC)
-    jobs, topics = [], []
-    for view in ("user_minute", "user_sliding"):
-        statements, topic = bench.ours(view)
-        jobs.append(bench.start_job(statements))
-        topics.append(topic)
-    time.sleep(5)
-    before = {name: process_s(pid) for name, pid in bench.pids().items()}
-    with sample("live", pids=tuple(bench.pids().values())) as s:
-        numbers = events.paced(LIVE_PER_SECOND, LIVE_SECONDS)
-        sent = _produce(bench, ((n, time.time_ns() // 1000) for n in numbers), stamped=False)
-    cores = {name: (process_s(pid) - before[name]) / s.wall_s for name, pid in bench.pids().items()}
-    time.sleep(2 + events.LATENESS_MS / 1000)
     rows = []
-    for topic in topics:
-        found = list(_waits(bench, topic))
-        waits, newest = sorted(wait for _, wait in found), max(end for end, _ in found)
-        last = sorted(wait for end, wait in found if end == newest)
-        rows.append({
-            "what": topic, "events/s": int(sent / s.wall_s), "rows": len(waits), "p50 ms": waits[len(waits) // 2],
-            "p99 ms": waits[len(waits) * 99 // 100], "last window p50 ms": last[len(last) // 2],
-            **{f"{n} cores": c for n, c in cores.items()}, "foreign cores": s.foreign_cores,
-        })
-    for job in jobs:
-        bench.cancel(job)
+    for kind, start in (("generated", bench.ours), ("by hand", bench.by_hand)):
+        bench.topic(events.TOPIC)
+        jobs, topics = [], []
+        for view in ("user_minute", "user_sliding"):
+            statements, topic = start(view)
+            jobs.append(bench.start_job(statements))
+            topics.append(topic)
+        time.sleep(5)
+        before = {name: process_s(pid) for name, pid in bench.pids().items()}
+        with sample("live", pids=tuple(bench.pids().values())) as s:
+            numbers = events.paced(LIVE_PER_SECOND, LIVE_SECONDS)
+            sent = _produce(bench, ((n, time.time_ns() // 1000) for n in numbers), stamped=False)
+        cores = {f"{name} cores": (process_s(pid) - before[name]) / s.wall_s for name, pid in bench.pids().items()}
+        time.sleep(2 + events.LATENESS_MS / 1000)
+        rows += [
+            {"what": view, "SQL": kind, "events/s": int(sent / s.wall_s), **_told(bench, topic), **cores,
+             "foreign cores": s.foreign_cores}
+            for view, topic in zip(("user_minute", "user_sliding"), topics, strict=True)
+        ]
+        for job in jobs:
+            bench.cancel(job)
     report.table("stream-live", rows)
 
 
-def _waits(bench: Bench, topic: str) -> Iterator[tuple[int, int]]:
-    """The end of each row's window, and the milliseconds from there, plus the lateness, until the broker had the row."""
+def _told(bench: Bench, topic: str) -> dict[str, int]:
+    found = list(head_waits(bench, topic))
+    waits, newest = sorted(wait for _, wait in found), max(end for end, _ in found)
+    last = sorted(wait for end, wait in found if end == newest)
+    return {"rows": len(waits), "p50 ms": waits[len(waits) // 2], "p99 ms": waits[len(waits) * 99 // 100],
+            "last window p50 ms": last[len(last) // 2]}
+
+
+def head_waits(bench: Bench, topic: str) -> Iterator[tuple[int, int]]:
+    """The event time of each row, or its window's end, and the milliseconds beyond the lateness until the broker had the row."""
     for message in _messages(bench, topic):
         row: Any = fastavro.schemaless_reader(io.BytesIO(message.value()), _HEAD, None)
         yield row["event_timestamp"], message.timestamp()[1] - row["event_timestamp"] - events.LATENESS_MS
