@@ -191,8 +191,8 @@ class Topic:
         eventually(lambda: _committed(reader, where))
         reader.close()
 
-    def expected(self) -> dict[tuple[str, int], Known]:
-        """Law 2 over all messages of the topic: slot -> values and ingested_at; event times in microseconds."""
+    def sent(self) -> dict[tuple[str, int], list[Version]]:
+        """All rows in the topic: slot -> its versions; event times in microseconds."""
         slots: dict[tuple[str, int], list[Version]] = {}
         known = {bytes.fromhex(s.fingerprint): s for s in (*self.view.past_schemas, self.view.schema)}
         for message in self.read():
@@ -207,6 +207,11 @@ class Topic:
             at = (record.pop(messages.EVENT_TIMESTAMP) - EPOCH) // timedelta(microseconds=1)
             values = tuple(record.get(name) for name in self.view.feature_names)
             slots.setdefault((record["k"], at), []).append((message.timestamp()[1] * 1000, message.offset(), values))
+        return slots
+
+    def expected(self) -> dict[tuple[str, int], Known]:
+        """Law 2 over all messages of the topic: slot -> values and ingested_at."""
+        slots = self.sent()
         self.versions = sum(len({ingested for ingested, _, _ in versions}) for versions in slots.values())
         self.tied = {slot for slot, some in slots.items() if len({v[0] for v in some}) < len({repr(v[::2]) for v in some})}
         return {slot: winner(versions) for slot, versions in slots.items()}
