@@ -2,44 +2,85 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dbt_project import prepare
-from skewless.cli.stream_project import positions
-from skewless.clock import EPOCH
+from skewless.clock import EPOCH, parse_instant
 from skewless.dev.stack import Stack
 from skewless.registry.stream_jobs import StreamRecords
 from tests.parity_world import VIEWS, World, clock_after, query
 from tests.test_parity import assert_equal
+from tests.waiting import eventually
 
 HISTORY_UNTIL, UNTIL = datetime(2013, 1, 10), datetime(2013, 1, 12)
 LOOKBACKS = dict(zip(VIEWS, (timedelta(hours=1), timedelta(days=7), timedelta(days=1)), strict=True))
+FROM_THEN_US = (HISTORY_UNTIL - timedelta(hours=12) - EPOCH) // timedelta(microseconds=1)
+SPEED = 900.0       # a quarter of an hour a second: four minutes to the end, and a night is shorter than the idle timeout
+HOUR_US = 3_600_000_000
+TOLD = ("carrier_delays",)
+"""Views that say how fresh they are to be: `warn` after two hours, `error` after a day."""
 
 
-def test_the_stream_goes_on_where_the_history_ends(
+def skewless(made: World, *argv: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "skewless.cli", *argv], cwd=made.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def status(made: World) -> dict[str, dict[str, Any]]:
+    """View -> what `stream status` says of it."""
+    return {shown["view"].partition("@")[0]: shown for shown in json.loads(skewless(made, "stream", "status", "--json"))}
+
+
+def sent(shown: dict[str, dict[str, Any]]) -> int:
+    """Events that are in the topics."""
+    return sum(sum(one["events"][0]["end"].values()) for one in shown.values())
+
+
+def test_the_stream_goes_on_where_the_history_ends_while_events_arrive(
     tmp_path: Path, stack: Stack, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flights = prepare.flights()
     tables = {"departures": prepare.departures(flights), "landings": prepare.landings(flights), "weather": prepare.weather()}
     made = World(tmp_path / "project", stack, valkey, "taken", UNTIL, tables)
     made.apply()
-    monkeypatch.setenv("SKEWLESS_CLOCK", clock_after(HISTORY_UNTIL))
-    made.dbt("stream")
-    synced = subprocess.run([sys.executable, "-m", "skewless.cli", "sync", *VIEWS], cwd=made.root, capture_output=True, text=True)
-    assert synced.returncode == 0, synced.stderr
-    through_us = {view: made.lake(view).complete_through_us() or 0 for view in VIEWS}
-    history = {view: query(f"select * from {made.lake(view).relation()} order by all") for view in VIEWS}
     monkeypatch.setenv("SKEWLESS_CLOCK", clock_after(UNTIL))
     made.dbt("dev")
     batch = {view: made.slots(view, "dev") for view in VIEWS}
-    made.replay()
+    monkeypatch.setenv("SKEWLESS_CLOCK", clock_after(HISTORY_UNTIL))
+    made.replay(closing=False, to_us=FROM_THEN_US)
     try:
-        made.stream({view: len(slots) for view, slots in batch.items()})
+        with ExitStack() as handover:
+            handover.enter_context(made.replaying(SPEED, from_us=FROM_THEN_US))
+            before = status(made)
+            skewless(made, "materialize", *VIEWS)
+            after = status(made)
+            assert sent(after) > sent(before), "no event came while the batch was on its way"
+            through_us = {view: made.lake(view).complete_through_us() or 0 for view in VIEWS}
+            history = {view: query(f"select * from {made.lake(view).relation()} order by all") for view in VIEWS}
+            for view in VIEWS:
+                assert (before[view]["complete_through_us"], before[view]["freshness"]) == (None, "empty")
+                one, newest_us = after[view], history_newest(history[view])
+                assert (one["state"], one["complete_through_us"], one["newest_event_us"]) == (
+                    "not submitted", through_us[view], newest_us)
+                assert one["lag_us"] == parse_instant(clock_after(HISTORY_UNTIL)) - newest_us and one["rows"] is None
+                assert one["freshness"] == ("ok" if view in TOLD else "none")
+            monkeypatch.setenv("SKEWLESS_CLOCK", clock_after(UNTIL))
+
+            def meanwhile() -> None:
+                eventually(lambda: sent(status(made)) > sent(after))        # and none of them is lost on the way
+                handover.close()
+
+            made.stream({view: len(slots) for view, slots in batch.items()}, meanwhile)
+        shown = status(made)
         for view in VIEWS:
             assert_equal(made.slots(view, "stream"), batch[view], view)
             assert_equal(*reversed(made.online(view)), f"{view} online")
@@ -49,11 +90,16 @@ def test_the_stream_goes_on_where_the_history_ends(
             assert HISTORY_UNTIL < end < UNTIL
             kept = query(f"select * from {made.lake(view).relation()} where event_timestamp < '{end}' order by all")
             assert kept == history[view] and kept           # each with the ingested_at that the batch gave it
-        shown = {p.view: p for p in positions(made.config(), [], "")}
-        for view in VIEWS:
-            one = shown[f"{view}@1"]
-            assert (one.state, one.complete_through_us) == ("running", through_us[view])
-            assert one.newest_event_us and one.newest_event_us > through_us[view]
-            assert one.rows is not None and one.rows.lag == 0 and one.rows.committed == one.rows.end
+            one, newest_us = shown[view], history_newest(query(f"select * from {made.lake(view).relation()}"))
+            assert (one["state"], one["complete_through_us"]) == ("running", through_us[view])
+            assert one["newest_event_us"] == newest_us > through_us[view]
+            assert one["lag_us"] == parse_instant(clock_after(UNTIL)) - newest_us < 4 * HOUR_US
+            assert one["rows"]["lag"] == 0 and one["rows"]["committed"] == one["rows"]["end"] and not one["late"]
+            assert one["freshness"] == ("warn" if view in TOLD else "none")     # of the batch's rows alone it would be error
     finally:
         made.end()
+
+
+def history_newest(rows: list[tuple[Any, ...]]) -> int:
+    """The newest event time of a history, microseconds."""
+    return max((at - EPOCH) // timedelta(microseconds=1) for _, at, *_ in rows)
