@@ -23,9 +23,11 @@ from skewless.dev.stack import Stack
 from skewless.registry.model import Streaming, View
 from skewless.sync.batch import sync_view
 from skewless.warehouse.lake import LakeTable
-from skewless.warehouse.upkeep import vacuum
+from skewless.warehouse.streamed import fold
+from skewless.warehouse.upkeep import compact, vacuum
 from tests.consume_member import Member
 from tests.feature_messages import Topic, newest, streamed
+from tests.history_driver import statements
 from tests.history_project import NOW, Project, Row
 from tests.test_consume_command import apply
 from tests.test_materialize import call
@@ -58,7 +60,7 @@ class Reader:
 
         def read() -> None:
             try:
-                while not ended.wait(0.05):
+                while not ended.wait(0.25):
                     self.look()
                     self.hear()
             except BaseException as error:
@@ -177,7 +179,7 @@ class Numbered:
         done = threading.Event()
 
         def go_on() -> None:
-            while not done.wait(0.1):
+            while not done.wait(0.15):
                 self.send(40)
 
         thread = threading.Thread(target=go_on)
@@ -195,21 +197,23 @@ def test_while_a_consumer_flushes_and_compact_folds(made: Made) -> None:
     t.view = streamed(stream=Streaming(only=True))
     apply(t, t.view)
     messages, reader = Numbered(t), Reader(t.config.lake_root, t.view)
-    consumer, folded = Member(t, flush_seconds=0.1), 0
+    consumer, folded = Member(t, flush_seconds=0.5), 0
     try:
         with reader.reading(), messages.sending():
-            for _ in range(20 if SOAK else 2):
-                eventually(lambda: t.table.exists() and t.table.statistics()["pending"] > 40)
-                done = call(project, "compact", "--json")
-                assert done.returncode == 0, done.stderr
-                folded += json.loads(done.stdout)[0]["rows_folded"]
+            eventually(lambda: t.table.exists() and t.table.statistics()["pending"])
+            done = call(project, "compact", "--json")
+            assert done.returncode == 0 and json.loads(done.stdout)[0]["rows_folded"], done.stderr
+            for _ in range(60 if SOAK else 3):
+                eventually(lambda: t.table.statistics()["pending"])
+                folded += fold(t.table, statements("month"))
+                compact(t.table)
         assert consumer.end(signal.SIGTERM) == 0, consumer.said
     finally:
         consumer.end()
     t.once()
     reader.look()
     reader.hear()
-    assert folded > 80 and messages.check(reader.looks) > 5
+    assert folded and messages.check(reader.looks) > 5
     reader.check_texts()
     assert t.offline() == t.expected() and t.online() == newest(t.expected()) == reader.heard
 
@@ -253,7 +257,7 @@ class World:
         moving = sorted(slot for slot in self.source if slot[0].startswith("c"))
         for slot in self.chance.sample(moving, len(moving) // 4):
             del self.source[slot]
-        some = [(f"c{self.chance.randrange(4)}", self.at(self.now - 20 * 24 * HOUR, self.now)) for _ in range(30)]
+        some = [(f"c{self.chance.randrange(4)}", self.at(self.now - 20 * 24 * HOUR, self.now)) for _ in range(80)]
         self.put({slot: self.values() for slot in [*some, *self.chance.sample(moving, len(moving) // 4)]})
         rows: list[Row] = [(k, format_instant(at), *values) for (k, at), values in sorted(self.source.items())]
         self.project.rows(rows)
@@ -273,7 +277,7 @@ class World:
         done = threading.Event()
 
         def go_on() -> None:
-            while not done.wait(0.1):
+            while not done.wait(0.15):
                 self.send()
 
         thread = threading.Thread(target=go_on)
@@ -322,11 +326,11 @@ def test_while_dbt_run_corrects_and_retracts_and_the_stream_goes_on(made: Made) 
     project, t = made(", stream: {enabled: true}, overlap: 60d, retract_limit: 1")
     apply(t, t.view)
     world, reader = World(project, t), Reader(t.config.lake_root, t.view)
-    consumer, settled = Member(t, flush_seconds=0.1), 0
+    consumer, settled = Member(t, flush_seconds=0.5), 0
     try:
         with reader.reading(), world.sending():
             eventually(lambda: reader.looks and reader.looks[-1])
-            for turn in range(20 if SOAK else 3):
+            for turn in range(20 if SOAK else 2):
                 if turn:
                     world.now += 6 * HOUR
                     world.change()
@@ -347,4 +351,4 @@ def test_while_dbt_run_corrects_and_retracts_and_the_stream_goes_on(made: Made) 
     reader.check_texts()
     assert reader.heard == newest(t.offline()) and audit_view(t.config, t.view).clean
     runs = [entry for entry in t.table.ledger() if entry.kind == "window"]
-    assert sum(entry.rows_corrected for entry in runs) > 10 < sum(entry.rows_retracted for entry in runs)
+    assert sum(entry.rows_corrected for entry in runs) > 5 < sum(entry.rows_retracted for entry in runs)
