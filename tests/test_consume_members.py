@@ -138,13 +138,15 @@ def test_kill_9_of_a_consumer_between_its_writes(topic: MakeTopic, where: str) -
     valkey = t.client.info("server")["process_id"]
     for turn in range(30 if SOAK else 2):
         consumer = t.process(member="one", flush_rows=events.chance.choice([1, 50, 1000]))
-        eventually(lambda turn=turn: sum(t.offsets().values()) == turn * 22)        # what the one before it left behind
+        t.send(*events.some(20))
+        eventually(lambda turn=turn: sum(t.offsets().values()) == turn * 22 + 20)       # with what the one before it left
         offsets, written, letters = t.offsets(), t.pending(), len(t.dead())
         try:
             with t.table.committing():
-                send_bad(t, turn)
-                t.send(*events.some(20), (f"new{turn}", NOON + turn, turn, 0.5))
+                t.send((f"new{turn}", NOON, turn, 0.5))
                 eventually(lambda turn=turn: f"new{turn}" in t.online())
+                send_bad(t, turn)
+                assert not t.producer.flush(30)
                 if where == "before the history":
                     time.sleep(1.2)             # it commits what it may once a second
                     consumer.kill()
@@ -152,7 +154,7 @@ def test_kill_9_of_a_consumer_between_its_writes(topic: MakeTopic, where: str) -
                 else:
                     os.kill(valkey, signal.SIGSTOP)
             if where == "before the offsets":
-                eventually(lambda turn=turn: (f"new{turn}", (NOON + turn) * 1000) in t.offline())
+                eventually(lambda written=written: t.pending() > written)
         finally:
             consumer.kill()
             consumer.wait()

@@ -28,7 +28,7 @@ from tests.consume_member import Member
 from tests.feature_messages import Topic
 from tests.history_project import fetch
 from tests.test_consume_command import apply
-from tests.waiting import SECONDS_MAX, eventually
+from tests.waiting import eventually
 
 SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 MEGABYTE = 2**20
@@ -105,7 +105,7 @@ def test_a_slow_online_store_beside_a_fast_topic(topic: MakeTopic) -> None:
             settings(t, address)
             member = Member(t, "--flush-rows", str(flush_rows))
             try:
-                eventually(lambda end=end: sum(t.offsets().values()) == end, 1200 if SOAK else SECONDS_MAX)
+                eventually(lambda end=end: sum(t.offsets().values()) == end, 1800 if SOAK else 300)
                 peaks.append(member.peak_bytes)
                 assert member.end(signal.SIGTERM) == 0, member.said
             finally:
