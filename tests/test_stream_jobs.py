@@ -171,7 +171,8 @@ def test_status_counts_events_that_came_after_their_windows(stack: Stack, tmp_pa
         eventually(lambda: world.jobs.cluster.manager.late(started.job_id))      # it looks every ten seconds
         shown = world.command("status", "rotation@1", "--json")
         assert shown.returncode == 0 and json.loads(shown.stdout)[0]["late"] == 3
-        assert "rotation@1: 3 events came after their windows" in world.command("status", "rotation@1").stdout
+        told = world.command("status", "rotation@1").stdout
+        assert "rotation@1: 3 events came after their windows" in told and "Producers stamp the records of overtaken" in told
         feed.send(20)
         world.check(1)
     finally:

@@ -163,7 +163,8 @@ def test_a_job_that_failed_for_good_is_told_and_started_again(world: Refused) ->
     kill(world.stack, "taskmanager")
     eventually(lambda: manager.state(job) == "FAILED")
     world.feed.send(20)
-    cause, shown = manager.trouble(job), world.position
+    cause = eventually(lambda: manager.trouble(job))        # told later than the state
+    shown = world.position
     assert (shown.state, shown.job_state, shown.trouble) == ("failed", "FAILED", cause) and "TaskManager" in cause, cause
     code, told = world.status()
     assert code == 1 and f"rotation@1: {cause}\n" in told and "failed" in told
