@@ -93,17 +93,18 @@ class ViewStream:
             return None
         if not self.offline:
             return _joined([chunk for _, _, chunks in some for chunk in chunks], self.view)
-        view, made = self.view, []
+        view, made, read = self.view, [], []
         self._topic_id = self._topic_id or topic_id(self.topic.name)
         for (topic, partition), end, chunks in some:
             rows = _joined(chunks, view)
             name = f"kafka:{topic}:{partition}" + (f":{self._topic_id}" if self._topic_id else "")
             made.append(Part(name, rows.table, pa.array(rows.offset), end))
+            read.append(rows)
         appended = LakeTable(self._config.lake_root, view).append_parts(made)
         self.counts.offline += appended.rows
         self.counts.repeated += appended.repeated
-        tables = [part.rows.filter(mask) for part, mask in zip(made, appended.late, strict=True)]
-        return Rows(pa.concat_tables(tables).combine_chunks(), np.array([]), np.array([]))
+        masks = [mask.to_numpy(zero_copy_only=False) for mask in appended.late]
+        return _joined([rows.where(mask) for rows, mask in zip(read, masks, strict=True)], view)
 
     def ask_for_sunset(self) -> None:
         """Takes over the sunset that is applied now; a registry that does not answer is asked another time."""

@@ -23,10 +23,11 @@ from skewless import messages
 from skewless.audit import audit_view
 from skewless.clock import format_instant
 from skewless.dev.stack import Stack
+from skewless.online import OnlineStore
 from skewless.sync import consume
 from skewless.sync.batch import sync_view
 from skewless.sync.consume import Consumer, Options
-from skewless.sync.view_stream import Counts
+from skewless.sync.view_stream import Counts, ViewStream
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.pending import Part
 from skewless.warehouse.upkeep import compact
@@ -207,6 +208,26 @@ def test_a_commit_that_is_refused_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="(?i)commit|feature"):
         table.append_parts([replace(part, offsets=pa.array([1]), end=2)])
     assert lie_there(table) == before
+
+
+def test_a_history_that_is_restated_between_a_flush_and_its_end(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that belonged to the batch when they were flushed do not any more."""
+    t = topic(view=streamed(begin_us=BEGIN), partitions=1)
+    driver = Driver(t.config.lake_root, "month")
+    driver.table = LakeTable(t.config.lake_root, t.view)
+    monkeypatch.setenv("SKEWLESS_CLOCK", format_instant(BEGIN + 3 * HOUR))
+    driver.run()
+    t.send(("a", BEGIN // 1000 + 60_000, 1, 1.0), ("b", BEGIN // 1000 + 120_000, 2, 2.0))
+    stream = ViewStream(
+        t.config, t.view, lambda view: None, store=OnlineStore(t.client, t.config.namespace), offline=True
+    )
+    rows, _, _ = stream.write(t.read())
+    doubtful = stream.append([((t.name, 0), 2, [rows])], lambda name: "")
+    assert doubtful is not None and len(doubtful) == 2
+    t.table.mark_applied("d2", restate=True)
+    stream.settle(doubtful)
+    assert stream.counts.late == 0
+    driver.close()
 
 
 def test_a_batch_that_corrects_and_retracts_while_the_stream_goes_on(topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ def test_while_a_consumer_flushes_and_compact_folds(made: Made) -> None:
             eventually(lambda: t.table.exists() and t.table.statistics()["pending"])
             done = call(project, "compact", "--json")
             assert done.returncode == 0 and json.loads(done.stdout)[0]["rows_folded"], done.stderr
-            for _ in range(60 if SOAK else 3):
+            for _ in range(60 if SOAK else 2):
                 eventually(lambda: t.table.statistics()["pending"])
                 folded += fold(t.table, statements("month"))
                 compact(t.table)
