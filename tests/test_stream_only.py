@@ -140,3 +140,9 @@ def test_a_view_that_only_streams_becomes_history_and_training_rows(world: World
     wanted = [at_label(plane, at) for plane, at in asked]
     assert list(zip(*(made[name].to_pylist() for name in made.column_names[-2:]), strict=True)) == wanted
     assert {status for _, status in wanted} == {"ok", "missing"} and len({n for n, _ in wanted}) > 3
+
+    later = pa.table({"tailnum": ["N0"], "label_timestamp": pa.array([last + timedelta(hours=1)], pa.timestamp("us"))})
+    pq.write_table(later, tmp_path / "later.parquet")
+    argv = ["--labels", str(tmp_path / "later.parquet"), "--features", "rotation:landings", "--out", out]
+    refused = call(world.dbt, "training-set", *argv)
+    assert refused.returncode == 3 and "SK705" in refused.stderr and "stream status rotation@1" in refused.stderr

@@ -129,6 +129,8 @@ def _incomplete(view: View, feature: str | None, through: int | None, hi: int, s
     end = (hi // SECOND_US + 1) * SECOND_US
     if hi >= now_us():
         hint = f"The present is {format_instant(now_us())}: labels after it cannot be joined yet. Remove them."
+    elif view.stream is not None and view.stream.only:
+        hint = f"No batch computes it. What is on its way tells: skewless stream status {view.ref}"
     else:
         hint = f"skewless materialize {view.name}{start} --to {format_instant(end)}"
     return SkewlessError(
