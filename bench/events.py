@@ -81,7 +81,10 @@ def create(root: Path, settings: str = "") -> None:
 
 
 def naive(view: str, brokers: str, topic: str) -> list[str]:
-    """What one writes by hand for the view's features: a plain watermark, no filter, no dead letters; the last starts the job."""
+    """What one writes by hand for the view's features; the last starts the job.
+
+    A plain watermark, no filter, no dead letters, and Flink's own settings: ours say 50 ms between watermarks and 10 for buffers.
+    """
     kafka = f"'connector'='kafka','properties.bootstrap.servers'='{brokers}'"
     return [
         "CREATE TABLE ev (user_id STRING, `at` TIMESTAMP(3), amount BIGINT, "

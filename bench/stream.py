@@ -15,7 +15,7 @@ from typing import Any
 
 import fastavro
 import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import events, project, report
@@ -194,6 +194,7 @@ def _messages(bench: Bench, topic: str) -> Iterator[Any]:
                 if message.error() is None:
                     yield message
                 else:
+                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                     left.discard(message.partition() or 0)
     finally:
         consumer.close()

@@ -48,7 +48,7 @@ class StreamScript:
     job: str
 
     def text(self) -> str:
-        """The whole script, for sql-client. A SQL Gateway and PyFlink take its statements one by one."""
+        """The whole script, for sql-client and Flink's runner of scripts. Others take its statements one by one."""
         return "".join(f"{statement};\n\n" for statement in (*self.setup, self.job)).removesuffix("\n")
 
 

@@ -16,13 +16,13 @@ _EMPTY = re.compile(
 )
 _POSITION = re.compile(r"^From line \d+, column \d+ to line \d+, column \d+: ")
 _WORD = re.compile(r"[A-Z][a-z]+\b")        # and no name, such as TaskManager
-_CLASS = re.compile(r"(?:ClassNotFoundException|NoClassDefFoundError): ([\w.$/]+)")
+_CLASS = re.compile(r"(?:ClassNotFoundException|NoClassDefFoundError): (?!Could not)([\w.$/]+)")
 _JARS = (
     "The jars of the connector or the format are not where this Flink looks. Put those that skewless stream install has fetched "
     "into the lib folder (FLINK_LIB_DIR) of SQL Gateway, JobManager and TaskManagers, and start these again"
 )
 _WAYS_OUT = (
-    (re.compile(r"any factory for identifier '|^it has no class org\.apache\.flink\."), _JARS),
+    (re.compile(r"any factory for identifier '|^it has no class org\.apache\.(flink|kafka|avro)\."), _JARS),
     (re.compile(r"file system implementation for scheme '"), "Add Flink's plugin for that file system to JobManager and "
      "TaskManagers, or name another folder in skewless.yml: flink: {checkpoints: …, savepoints: …}"),
 )

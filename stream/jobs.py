@@ -173,11 +173,28 @@ class Jobs:
             "job": job_id, "fingerprint": stream.fingerprint, "from": resumed or stream.start, "gateway": self.cluster.name})
         works, trouble = self._await(job_id)
         if not works and self.cluster.manager.state(job_id) not in ALIVE:
-            trouble = trouble or "no reason given"
+            trouble = self.reason(job_id)
             claim.save(state="failed", error=trouble)
-            raise failed(stream, trouble, self.cluster)
+            raise self.failed(stream, trouble)
         self._end_doubles(stream)
         return Started(stream, works, trouble, resumed)
+
+    def reason(self, job_id: str) -> str:
+        """Why a job has ended by a failure; waits for that some seconds, since it is told after the state."""
+        deadline = time.monotonic() + REASON_SECONDS_MAX
+        while not (trouble := self.cluster.manager.trouble(job_id)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return trouble or "no reason given"
+
+    def failed(self, stream: StreamJob, trouble: str) -> SkewlessError:
+        """SK845: the job has ended by a failure, and Flink does not start it again."""
+        again = f"skewless stream submit {stream.ref}" + (" --local" if self.cluster.name.startswith(LOCAL) else "")
+        return SkewlessError(
+            "SK845", f'the job of view "{stream.ref}" fails: {trouble}',
+            detail=f"Job {stream.job_id} at {self.cluster.manager.url}.",
+            hint=way_out(trouble) or f"Mend that, and go on with: {again}. Flink tries again by itself where its setting "
+            "restart-strategy.type is exponential-delay",
+        )
 
     def end_doubles(self, stream: StreamJob) -> list[str]:
         """Ends jobs of the stream's very script beside the recorded one; their ids. A gateway goes on with what it was given by a
@@ -219,21 +236,10 @@ class Jobs:
             if self.cluster.manager.works(job_id):
                 return True, ""
             trouble = self.cluster.manager.trouble(job_id)
-            if trouble:
+            if trouble or self.cluster.manager.state(job_id) not in ALIVE:
                 return False, trouble
-            if self.cluster.manager.state(job_id) not in ALIVE:     # it says that sooner than why
-                deadline = min(deadline, time.monotonic() + REASON_SECONDS_MAX)
             time.sleep(_POLL_SECONDS)
         return False, self.cluster.manager.trouble(job_id)
-
-
-def failed(stream: StreamJob, trouble: str, cluster: Cluster) -> SkewlessError:
-    """SK845: the job has ended by a failure, and Flink does not start it again."""
-    return SkewlessError(
-        "SK845", f'the job of view "{stream.ref}" fails: {trouble}', detail=f"Job {stream.job_id} at {cluster.manager.url}.",
-        hint=way_out(trouble) or f"Mend that, and go on with: skewless stream submit {stream.ref}. Flink tries again by itself "
-        "where its setting restart-strategy.type is exponential-delay",
-    )
 
 
 def changed(ref: str, before: str, now: str) -> SkewlessError:

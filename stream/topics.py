@@ -78,11 +78,13 @@ class Topics:
         return out
 
     def stamped_by(self, topic: str) -> str:
-        """Who gives the records of a topic their timestamps: `broker`, `producer`, or "" where the brokers do not tell us."""
+        """Who gives the records of a topic their timestamps: `broker`, `producer`, or "" where the brokers do not tell us, which
+        is no error."""
         try:
-            return "broker" if self._timestamp_type(topic) == _APPENDED else "producer"
+            kind = self._timestamp_type(topic)
         except SkewlessError:       # who may read a topic need not be allowed to see its settings
             return ""
+        return kind and ("broker" if kind == _APPENDED else "producer")
 
     def ends(self, topic: str, count: int) -> Offsets:
         """The next offset of each partition."""
@@ -153,10 +155,10 @@ class Topics:
         resource = ConfigResource(ResourceType.TOPIC, topic)
         (future,) = self._admin.describe_configs([resource], request_timeout=self._seconds).values()
         try:
-            found: Any = future.result()[_TIMESTAMP_TYPE].value
+            found: Any = future.result().get(_TIMESTAMP_TYPE)
         except KafkaException as error:
             raise self._refusal(f'describe the topic "{topic}"', error) from None
-        return str(found)
+        return str(found.value) if found else ""
 
     def _refusal(self, what: str, error: KafkaException) -> SkewlessError:
         cause = error.args[0] if error.args else error

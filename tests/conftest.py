@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from skewless.conformance.engines import DuckDB, Engine, Flink, Postgres
 from skewless.dev.stack import Stack
 from skewless.stream.install import install
 from tests.example import Example, run_demo
+from tests.feature_messages import Topic
+from tests.waiting import failures
 
 GOLDEN = Path(__file__).parent / "golden"
 COSTLY = {"flink": "flink|engines", "demo": "example", "stack": "stack", "servers": "servers|topic"}
@@ -165,3 +168,21 @@ def url() -> Iterator[str]:
 
     with ValkeyServer() as server:
         yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture
+def topic(servers: Stack, tmp_path: Path) -> Callable[..., Topic]:
+    """Makes topics of rows, each with a project, a history and an online store of its own."""
+
+    def make(**options: Any) -> Topic:
+        made = Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
+        made.configure()
+        return made
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_failures_of_others() -> None:
+    """What threads of an earlier test failed with, after that test had failed by itself, is not this one's."""
+    failures.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from skewless import messages
 from skewless.clock import parse_instant
 from tests.feature_messages import Topic
-from tests.waiting import eventually
+from tests.waiting import eventually, repeating
 
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 _BAD = b"no record "
@@ -48,21 +48,16 @@ def send_bad(t: Topic, number: int) -> None:
 @contextmanager
 def producing(t: Topic, events: Events, rows_a_turn: int = 20) -> Iterator[None]:
     """Messages go on coming meanwhile, one of them a turn that is no row."""
-    done = threading.Event()
+    turns = itertools.count(1)
 
     def produce() -> None:
-        turn = 0
-        while not done.wait(0.02):
-            t.send(*events.some(rows_a_turn), wait=False)
-            send_bad(t, turn := turn + 1)
+        t.send(*events.some(rows_a_turn), wait=False)
+        send_bad(t, next(turns))
 
-    thread = threading.Thread(target=produce)
-    thread.start()
     try:
-        yield
+        with repeating(produce, 0.02):
+            yield
     finally:
-        done.set()
-        thread.join()
         eventually(lambda: not t.producer.flush(5))
 
 

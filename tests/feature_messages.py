@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +82,13 @@ class Topic:
         self.versions = 0                           # how many versions of rows `expected` saw
         self.tied = set[tuple[str, int]]()          # slots with two values of one millisecond: which one wins is chance
 
+    def configure(self, online_store: str = "") -> None:
+        """Writes the project's settings for its commands; `online_store`: another way to it."""
+        (self.root / "skewless.yml").write_text(json.dumps({
+            "project": self.config.project, "online_store": online_store or self.config.online_store,
+            "kafka": {"bootstrap_servers": self.stack.endpoints["kafka"]},
+        }))
+
     @property
     def store_url(self) -> str:
         return f"{self.stack.endpoints['valkey']}?socket_timeout={self.patience}"
@@ -115,19 +120,6 @@ class Topic:
         )
         made = Consumer(self.config, [self.view], self.brokers, options, reload=reload, say=self.said.append)
         made.group += group
-        return made
-
-    def process(self, *, member: str = "", flush_rows: int = 1000) -> subprocess.Popen[str]:
-        """A consumer in a process of its own that has got its partitions."""
-        given = {
-            "root": self.config.root, "project": self.config.project, "online_store": self.config.online_store, "member": member,
-            "flush_rows": flush_rows, "kafka": self.brokers["bootstrap.servers"],
-        }
-        argv = [sys.executable, "-m", "tests.consume_process", json.dumps(given)]
-        made = subprocess.Popen(argv, cwd=Path(__file__).parents[1], text=True, stdout=subprocess.PIPE)
-        assert made.stdout is not None
-        while not (line := made.stdout.readline()).startswith("reads"):
-            assert line, f"it ended: {made.wait()}"
         return made
 
     def once(self, **options: Any) -> Consumer:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +15,6 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from skewless import messages
 from skewless.audit import audit_view
 from skewless.clock import format_instant, now_us, parse_instant
-from skewless.dev.stack import Stack
 from skewless.errors import SkewlessError
 from skewless.online.store import GRACE_US
 from skewless.registry.model import Feature, View
@@ -34,14 +31,6 @@ from tests.waiting import eventually
 NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 MINUTE = 60_000
 NewTopic = Callable[..., Topic]
-
-
-@pytest.fixture
-def topic(servers: Stack, tmp_path: Path) -> NewTopic:
-    def make(**options: Any) -> Topic:
-        return Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
-
-    return make
 
 
 def rows(n: int, start: int = 0) -> list[tuple[Any, ...]]:

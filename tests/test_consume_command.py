@@ -8,12 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import pytest
 from confluent_kafka import TopicPartition
 
 from skewless import messages
@@ -21,7 +17,6 @@ from skewless.cli.consume import END_SECONDS_MAX
 from skewless.cli.stream_project import positions
 from skewless.clock import parse_instant
 from skewless.config import read_config
-from skewless.dev.stack import Stack
 from skewless.registry.model import Entity, Feature, Registry, View
 from skewless.registry.store import Store
 from skewless.sync.lane import Partition
@@ -46,18 +41,6 @@ def argv(t: Topic, *more: str) -> list[str]:
 
 def consume(t: Topic, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv(t, *more), capture_output=True, text=True, timeout=120)
-
-
-@pytest.fixture
-def topic(servers: Stack, tmp_path: Path) -> Callable[..., Topic]:
-    def make(**options: Any) -> Topic:
-        made = Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
-        settings = {"project": made.config.project, "online_store": made.config.online_store,
-                    "kafka": {"bootstrap_servers": servers.endpoints["kafka"]}}
-        (made.root / "skewless.yml").write_text(json.dumps(settings))
-        return made
-
-    return make
 
 
 def test_two_versions_side_by_side_and_json(topic: Callable[..., Topic]) -> None:

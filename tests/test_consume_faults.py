@@ -6,13 +6,11 @@ import os
 import random
 import resource
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -39,14 +37,6 @@ from tests.waiting import eventually
 
 SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 MakeTopic = Callable[..., Topic]
-
-
-@pytest.fixture
-def topic(servers: Stack, tmp_path: Path) -> MakeTopic:
-    def make(**options: Any) -> Topic:
-        return Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
-
-    return make
 
 
 def test_offsets_that_are_set_back_while_rows_come(topic: MakeTopic) -> None:

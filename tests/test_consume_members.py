@@ -4,21 +4,16 @@ one undisturbed consumer would."""
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupState
 
 from skewless import messages
-from skewless.dev.stack import Stack
 from skewless.warehouse.upkeep import compact
 from tests.consume_events import NOON, Events, check_letters, producing, send_bad
 from tests.consume_member import Member
@@ -28,20 +23,6 @@ from tests.waiting import eventually
 
 SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 MakeTopic = Callable[..., Topic]
-
-
-@pytest.fixture
-def topic(servers: Stack, tmp_path: Path) -> MakeTopic:
-    def make(**options: Any) -> Topic:
-        made = Topic(servers, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
-        settings = {
-            "project": made.config.project, "online_store": made.config.online_store,
-            "kafka": {"bootstrap_servers": servers.endpoints["kafka"], "properties": {"session.timeout.ms": "6000"}},
-        }
-        (made.root / "skewless.yml").write_text(json.dumps(settings))
-        return made
-
-    return make
 
 
 class Group:
@@ -114,14 +95,20 @@ def test_processes_of_one_group_share_the_partitions(topic: MakeTopic) -> None:
     check_letters(t)
 
 
+def member_one(t: Topic, events: Events) -> Member:
+    """One that has its partitions back at once."""
+    return Member(t, "--member", "one", "--flush-rows", str(events.chance.choice([1, 50, 1000])), flush_seconds=0.1)
+
+
 def test_kill_9_of_a_consumer_at_random_points(topic: MakeTopic) -> None:
     t, events = topic(), Events()
+    apply(t, t.view)
     with producing(t, events):
         for turn in range(60 if SOAK else 4):
-            consumer = t.process(member="one", flush_rows=events.chance.choice([1, 50, 1000]))
+            member = member_one(t, events)
+            eventually(lambda member=member: member.owned)
             time.sleep(events.chance.uniform(0, 1.5))
-            consumer.kill()
-            consumer.wait()
+            member.end()
             if turn % 2 and t.table.exists():
                 compact(t.table)
     t.once(member="one")
@@ -134,10 +121,11 @@ def test_kill_9_of_a_consumer_between_its_writes(topic: MakeTopic, where: str) -
     """Its row is online and waits for the lock of the history; or its commit is there, and the store, which it looks at before it
     sends letters and commits offsets, stands still."""
     t, events = topic(), Events(22)
+    apply(t, t.view)
     t.table.create()
     valkey = t.client.info("server")["process_id"]
     for turn in range(30 if SOAK else 2):
-        consumer = t.process(member="one", flush_rows=events.chance.choice([1, 50, 1000]))
+        member = member_one(t, events)
         t.send(*events.some(20))
         eventually(lambda turn=turn: sum(t.offsets().values()) == turn * 22 + 20)       # with what the one before it left
         offsets, written, letters = t.offsets(), t.pending(), len(t.dead())
@@ -149,15 +137,13 @@ def test_kill_9_of_a_consumer_between_its_writes(topic: MakeTopic, where: str) -
                 assert not t.producer.flush(30)
                 if where == "before the history":
                     time.sleep(1.2)             # it commits what it may once a second
-                    consumer.kill()
-                    consumer.wait()
+                    member.end()
                 else:
                     os.kill(valkey, signal.SIGSTOP)
             if where == "before the offsets":
                 eventually(lambda written=written: t.pending() > written)
         finally:
-            consumer.kill()
-            consumer.wait()
+            member.end()
             os.kill(valkey, signal.SIGCONT)
         assert (t.pending() > written) is (where == "before the offsets")
         assert t.offsets() == offsets and len(t.dead()) == letters

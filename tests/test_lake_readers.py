@@ -7,18 +7,15 @@ import json
 import os
 import random
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
 from skewless.audit import audit_view
-from skewless.clock import EPOCH, format_instant, parse_instant
+from skewless.clock import format_instant, parse_instant
 from skewless.dev.stack import Stack
 from skewless.registry.model import Streaming, View
 from skewless.sync.batch import sync_view
@@ -27,11 +24,12 @@ from skewless.warehouse.streamed import fold
 from skewless.warehouse.upkeep import compact, vacuum
 from tests.consume_member import Member
 from tests.feature_messages import Topic, newest, streamed
+from tests.feed_reader import FeedReader
 from tests.history_driver import statements
 from tests.history_project import NOW, Project, Row
 from tests.test_consume_command import apply
 from tests.test_materialize import call
-from tests.waiting import eventually, failures
+from tests.waiting import eventually, repeating
 
 SOAK = bool(os.environ.get("SKEWLESS_SOAK"))
 HOUR = 3_600_000_000
@@ -51,37 +49,17 @@ class Reader:
         self.root, self.view = root, view
         self.looks: list[Look] = []
         self.texts: list[tuple[str, Look]] = []
-        self.heard: dict[str, tuple[int, int, Values]] = {}
-        self._position: Any = None
+        self.feed = FeedReader(lambda a, x: (a, x))
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        ended = threading.Event()
-
-        def read() -> None:
-            try:
-                while not ended.wait(0.25):
-                    self.look()
-                    self.hear()
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-        if failures:
-            raise failures.pop()
+    def reading(self) -> AbstractContextManager[None]:
+        return repeating(lambda: (self.look(), self.hear()), 0.25)
 
     def look(self) -> None:
         table = LakeTable(self.root, self.view)
         if table.exists():
             text = table.relation()
             self.looks.append(self.fetch(text))
-            if len(self.looks) % 10 == 1:
+            if len(self.looks) % 3 == 1:
                 self.texts.append((text, self.looks[-1]))
 
     @staticmethod
@@ -91,42 +69,19 @@ class Reader:
             return con.execute(f"select k, epoch_us(event_timestamp), a, x, epoch_us(ingested_at) from {text}").fetchall()
 
     def hear(self) -> None:
-        """Follows the feed, as a store does that nothing else writes."""
         table = LakeTable(self.root, self.view)
-        if not table.exists():
-            return
-        changes = table.changes(self._position)
-        for row in changes.rows.to_pylist():
-            self._newer(row["k"], _version(row))
-        for row in changes.retracted.to_pylist():
-            held = self.heard.get(row["k"])
-            if held and held[:2] == (_us(row["event_timestamp"]), _us(row["ingested_at"])):
-                del self.heard[row["k"]]
-                if row["new_event_timestamp"] is not None:
-                    self.heard[row["k"]] = _version(row, "new_")
-        self._position = changes.position
-
-    def _newer(self, key: str, row: tuple[int, int, Values]) -> None:
-        held = self.heard.get(key)
-        if held is None or row[:2] >= held[:2] or (row[0], row[2]) == (held[0], held[2]):
-            same = held is not None and (row[0], row[2]) == (held[0], held[2])
-            self.heard[key] = (row[0], min(held[1], row[1]), row[2]) if held is not None and same else row
+        if table.exists():
+            self.feed.follow(table)
 
     def check_texts(self) -> None:
-        """Whoever opened a relation at any time still reads the same rows from it."""
-        vacuum(LakeTable(self.root, self.view))
+        """Whoever opened a relation at any time still reads the same rows from it, old as its files may be."""
+        table = LakeTable(self.root, self.view)
+        for path in table.path.rglob("*.parquet"):
+            os.utime(path, (0, 0))
+        vacuum(table)
         assert len(self.texts) > 1
         for text, look in self.texts:
             assert sorted(self.fetch(text), key=repr) == sorted(look, key=repr)
-
-
-def _us(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def _version(row: dict[str, Any], prefix: str = "") -> tuple[int, int, Values]:
-    values = (row[f"{prefix}a"], row[f"{prefix}x"])
-    return _us(row[f"{prefix}event_timestamp"]), _us(row[f"{prefix}ingested_at"]), values
 
 
 @pytest.fixture
@@ -136,10 +91,7 @@ def made(servers: Stack, tmp_path: Path) -> Made:
     def make(block: str) -> tuple[Project, Topic]:
         project = Project(tmp_path / "p", block=block)
         t = Topic(servers, project.root, partitions=1)
-        project.write("skewless.yml", json.dumps({
-            "project": t.config.project, "online_store": t.config.online_store,
-            "kafka": {"bootstrap_servers": servers.endpoints["kafka"]},
-        }))
+        t.configure()
         assert project.config.lake_root == t.config.lake_root
         return project, t
 
@@ -174,21 +126,8 @@ class Numbered:
         assert n == len(self.slots)
         return len(seen)
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        done = threading.Event()
-
-        def go_on() -> None:
-            while not done.wait(0.15):
-                self.send(40)
-
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    def sending(self) -> AbstractContextManager[None]:
+        return repeating(lambda: self.send(40), 0.15)
 
 
 def test_while_a_consumer_flushes_and_compact_folds(made: Made) -> None:
@@ -215,7 +154,7 @@ def test_while_a_consumer_flushes_and_compact_folds(made: Made) -> None:
     reader.hear()
     assert folded and messages.check(reader.looks) > 5
     reader.check_texts()
-    assert t.offline() == t.expected() and t.online() == newest(t.expected()) == reader.heard
+    assert t.offline() == t.expected() and t.online() == newest(t.expected()) == reader.feed.held
 
 
 class World:
@@ -272,21 +211,8 @@ class World:
             self.ever.setdefault(slot, set()).add(repr(rows[slot]))
         self.t.send(*((k, at // 1000, *values) for (k, at), values in rows.items()))
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        done = threading.Event()
-
-        def go_on() -> None:
-            while not done.wait(0.15):
-                self.send()
-
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    def sending(self) -> AbstractContextManager[None]:
+        return repeating(self.send, 0.15)
 
     def check_looks(self, looks: list[Look], settled: int) -> None:
         """Each slot once, with values that it had somewhere; what is certain never goes, and keeps its `ingested_at`. From the
@@ -349,6 +275,6 @@ def test_while_dbt_run_corrects_and_retracts_and_the_stream_goes_on(made: Made) 
     world.check()
     world.check_looks(reader.looks, settled)
     reader.check_texts()
-    assert reader.heard == newest(t.offline()) and audit_view(t.config, t.view).clean
+    assert reader.feed.held == newest(t.offline()) and audit_view(t.config, t.view).clean
     runs = [entry for entry in t.table.ledger() if entry.kind == "window"]
     assert sum(entry.rows_corrected for entry in runs) > 5 < sum(entry.rows_retracted for entry in runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from skewless import clock
 from skewless.clock import EPOCH, format_instant, parse_instant
 from skewless.warehouse.upkeep import compact, vacuum
+from tests.feed_reader import FeedReader, microseconds
 from tests.history_driver import Driver
 from tests.history_project import fetch
 
@@ -109,8 +110,7 @@ class History(RuleBasedStateMachine):
         self.source: dict[Slot, Values] = {}
         self.states: dict[int, dict[Slot, Known]] = {}
         self.sent: list[tuple[Slot, int | None, float | None, int]] = []
-        self.reader: dict[str, tuple[int, int, Values]] = {}
-        self.position: Any = None
+        self.reader = FeedReader(plain)
         self.offset = 0
         self.now = BEGIN + 24 * HOUR
         self._set_clock()
@@ -191,40 +191,19 @@ class History(RuleBasedStateMachine):
             assert self.driver.table.append_pending(rows, app_id="topic-0", app_version=self.offset) is first
         self.oracle.pending.append((slot, plain(a, x), ingested))
         self.sent.append((slot, a, x, ingested))
-        self._hear(slot[0], (slot[1], ingested, plain(a, x)))
+        self.reader.hear(slot[0], (slot[1], ingested, plain(a, x)))
         self._remember()
-
-    def _hear(self, key: str, row: tuple[int, int, Values]) -> None:
-        """The reader's order: newer wins, equal values keep the earlier ingested_at."""
-        held = self.reader.get(key)
-        if held and held[0] == row[0] and held[2] == row[2]:
-            row = (row[0], min(held[1], row[1]), row[2])
-        if held is None or row[:2] >= held[:2] or (held[0] == row[0] and held[2] == row[2]):
-            self.reader[key] = row
 
     @precondition(lambda self: hasattr(self, "driver") and self.driver.table.exists())
     @rule()
     def sync(self) -> None:
         """After the feed the reader holds the newest row of every entity, to the microsecond of its ingested_at."""
-        changes = self.driver.table.changes(self.position)
-        assert changes.full == (self.position is None)
-        if changes.full:
-            self.reader = {}
-        for row in changes.rows.to_pylist():
-            self._hear(row["k"], (_us(row["event_timestamp"]), _us(row["ingested_at"]), plain(row["a"], row["x"])))
-        for row in changes.retracted.to_pylist():
-            held = self.reader.get(row["k"])
-            if held and held[:2] == (_us(row["event_timestamp"]), _us(row["ingested_at"])):
-                self.reader.pop(row["k"])
-                if row["new_event_timestamp"] is not None:
-                    new = plain(row["new_a"], row["new_x"])
-                    self.reader[row["k"]] = (_us(row["new_event_timestamp"]), _us(row["new_ingested_at"]), new)
-        self.position = changes.position
+        self.reader.follow(self.driver.table)
         newest: dict[str, tuple[int, int, Values]] = {}
         for (key, at), (values, ingested) in self.oracle.visible().items():
             if key not in newest or newest[key][0] < at:
                 newest[key] = (at, ingested, values)
-        assert self.reader == newest
+        assert self.reader.held == newest
 
     @precondition(lambda self: hasattr(self, "driver") and self.driver.table.exists())
     @rule()
@@ -257,12 +236,8 @@ class History(RuleBasedStateMachine):
         os.environ.pop("SKEWLESS_CLOCK", None)
 
 
-def _us(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
-
-
 def _as_states(rows: list[tuple[Any, ...]]) -> dict[Slot, Known]:
-    return {(k, _us(at)): (plain(a, x), _us(ingested)) for k, at, a, x, ingested in rows}
+    return {(k, microseconds(at)): (plain(a, x), microseconds(ingested)) for k, at, a, x, ingested in rows}
 
 
 TestHistory = History.TestCase

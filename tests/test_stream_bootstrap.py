@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,32 +10,25 @@ from typing import Any
 
 import pytest
 
-from dbt_project import prepare
 from skewless.clock import EPOCH, parse_instant
 from skewless.dev.stack import Stack
 from skewless.registry.stream_jobs import StreamRecords
-from tests.parity_world import VIEWS, World, clock_after, query
+from tests.parity_world import VIEWS, World, clock_after, query, sources
 from tests.test_parity import assert_equal
 from tests.waiting import eventually
 
-HISTORY_UNTIL, UNTIL = datetime(2013, 1, 10), datetime(2013, 1, 12)
+HISTORY_UNTIL, UNTIL = datetime(2013, 1, 10), datetime(2013, 1, 14)
 LOOKBACKS = dict(zip(VIEWS, (timedelta(hours=1), timedelta(days=7), timedelta(days=1)), strict=True))
 FROM_THEN_US = (HISTORY_UNTIL - timedelta(hours=12) - EPOCH) // timedelta(microseconds=1)
-SPEED = 900.0       # a quarter of an hour a second: four minutes to the end, and a night is shorter than the idle timeout
+SPEED = 900.0       # a quarter of an hour a second: seven minutes to the end, and a night is shorter than the idle timeout
 HOUR_US = 3_600_000_000
 TOLD = ("carrier_delays",)
 """Views that say how fresh they are to be: `warn` after two hours, `error` after a day."""
 
 
-def skewless(made: World, *argv: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "skewless.cli", *argv], cwd=made.root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def status(made: World) -> dict[str, dict[str, Any]]:
     """View -> what `stream status` says of it."""
-    return {shown["view"].partition("@")[0]: shown for shown in json.loads(skewless(made, "stream", "status", "--json"))}
+    return {shown["view"].partition("@")[0]: shown for shown in json.loads(made.skewless("stream", "status", "--json"))}
 
 
 def sent(shown: dict[str, dict[str, Any]]) -> int:
@@ -48,9 +39,7 @@ def sent(shown: dict[str, dict[str, Any]]) -> int:
 def test_the_stream_goes_on_where_the_history_ends_while_events_arrive(
     tmp_path: Path, stack: Stack, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flights = prepare.flights()
-    tables = {"departures": prepare.departures(flights), "landings": prepare.landings(flights), "weather": prepare.weather()}
-    made = World(tmp_path / "project", stack, valkey, "taken", UNTIL, tables)
+    made = World(tmp_path / "project", stack, valkey, "taken", UNTIL, sources())
     made.apply()
     monkeypatch.setenv("SKEWLESS_CLOCK", clock_after(UNTIL))
     made.dbt("dev")
@@ -61,7 +50,7 @@ def test_the_stream_goes_on_where_the_history_ends_while_events_arrive(
         with ExitStack() as handover:
             handover.enter_context(made.replaying(SPEED, from_us=FROM_THEN_US))
             before = status(made)
-            skewless(made, "materialize", *VIEWS)
+            made.skewless("materialize", *VIEWS)
             after = status(made)
             assert sent(after) > sent(before), "no event came while the batch was on its way"
             through_us = {view: made.lake(view).complete_through_us() or 0 for view in VIEWS}

@@ -1,4 +1,5 @@
-"""The scripts of `stream emit` in PyFlink, by the programs of docs/streams.md: real jobs, rows come out."""
+"""The scripts of `stream emit` in PyFlink, by the programs of docs/streams.md, one after the other in one `flink run`: real jobs,
+rows come out."""
 
 from __future__ import annotations
 

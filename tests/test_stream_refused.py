@@ -13,7 +13,6 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from skewless.cli.stream_project import Project, kafka_of, positions
 from skewless.dev import flink
-from skewless.dev.process import Server
 from skewless.dev.stack import START_SECONDS_MAX, Stack
 from skewless.errors import SkewlessError
 from skewless.registry.stream_jobs import StreamJob
@@ -97,11 +96,12 @@ def bare_gateway(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     conf, rest = folder / "conf" / "config.yaml", stack.endpoints["flink"].rpartition(":")[2]
     kept = [line for line in conf.read_text().splitlines() if not line.startswith(("execution.checkpointing", "rest.port"))]
     conf.write_text("\n".join([*kept, f"rest.port: {rest}"]))
-    gateway: Server = servers[2]
+    _, _, port = ports
+    (gateway,) = [server for server in servers if server.name == "gateway"]
     gateway.start()
     try:
         gateway.wait_ready(START_SECONDS_MAX)
-        yield f"http://127.0.0.1:{ports[2]}"
+        yield f"http://127.0.0.1:{port}"
     finally:
         gateway.stop()
 

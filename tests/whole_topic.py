@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 _ASK_SECONDS = 0.1      # a batch that is not full comes when this is over, never before
 _MESSAGES_MAX = 10_000
@@ -20,9 +20,11 @@ def read_topic(brokers: Mapping[str, Any], name: str) -> list[Message]:
     ended: set[int | None] = set()
     while len(ended) < len(partitions):
         for message in reader.consume(_MESSAGES_MAX, _ASK_SECONDS):
-            if message.error() is None:
+            error = message.error()
+            if error is None:
                 found.append(message)
             else:
+                assert error.code() == KafkaError._PARTITION_EOF, error
                 ended.add(message.partition())
     reader.close()
     return found

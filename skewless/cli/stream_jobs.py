@@ -230,13 +230,12 @@ def _until_told() -> threading.Event:
 def _until_ended(jobs: Jobs, streams: list[StreamJob], cluster: Local, ending: threading.Event) -> None:
     """Waits; then stops each job with a savepoint. Raises SK845 when a job fails by itself."""
     from skewless.stream.jobmanager import ALIVE
-    from skewless.stream.jobs import failed
 
     say("runs here; Ctrl-C stops it with a savepoint")
     while not ending.wait(1.0):
         for stream in streams:
             if cluster.manager.state(stream.job_id) not in ALIVE:
-                raise failed(stream, cluster.manager.trouble(stream.job_id), cluster)
+                raise jobs.failed(stream, jobs.reason(stream.job_id))
     for stream in streams:
         say(_stopped(stream, jobs.stop(stream), True, False))
 

@@ -72,14 +72,19 @@ def read(table: Path, first: int, last: int) -> list[LedgerEntry]:
     return [decode(info[METADATA_KEY], version) for version, info in infos if METADATA_KEY in info]
 
 
-def commit_info(table: Path, version: int) -> dict[str, Any]:
-    """The commitInfo of one version; empty where the log has none."""
+def actions(table: Path, version: int, kind: str) -> list[dict[str, Any]]:
+    """The actions of that kind of one version, in their order; none where the log has the version no more."""
     try:
         lines = (table / "_delta_log" / f"{version:020d}.json").read_bytes().splitlines()
     except FileNotFoundError:
-        return {}
-    found = [msgspec.json.decode(line) for line in lines if b'"commitInfo"' in line]
-    return next((action["commitInfo"] for action in found if "commitInfo" in action), {})
+        return []
+    found = [msgspec.json.decode(line) for line in lines if f'"{kind}"'.encode() in line]
+    return [action[kind] for action in found if kind in action]
+
+
+def commit_info(table: Path, version: int) -> dict[str, Any]:
+    """The commitInfo of one version; empty where the log has none."""
+    return next(iter(actions(table, version, "commitInfo")), {})
 
 
 Interval = tuple[int, int]

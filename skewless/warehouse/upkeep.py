@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 
@@ -86,14 +87,11 @@ def vacuum(table: LakeTable, *, grace_seconds: float = GRACE_SECONDS, dry_run: b
 
 def _referred(table: LakeTable, since: float) -> set[str]:
     """Paths that are live now or were live at some time since then."""
-    handle = table._open()
-    oldest = handle.version()
-    while oldest > 0 and ledger.commit_info(table.path, oldest).get("timestamp", 0) / 1000 > since:
-        oldest -= 1
-    paths = {f.path for f in files.live(handle)}
-    if oldest < handle.version():
-        paths |= {f.path for f in files.live(table._open(oldest))}
-    return paths
+    paths, version = set[str](), table._open().version()
+    while version > 0 and ledger.commit_info(table.path, version).get("timestamp", 0) / 1000 > since:
+        paths |= {unquote(file["path"]) for file in ledger.actions(table.path, version, "add")}
+        version -= 1
+    return paths | {f.path for f in files.live(table._open(version))}
 
 
 def _dropped(table: Path, oldest: float) -> list[Path]:
