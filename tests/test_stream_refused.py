@@ -179,15 +179,18 @@ def test_a_job_that_failed_for_good_is_told_and_started_again(world: Refused) ->
 
 
 def test_who_stamps_the_records_of_a_topic_is_told(world: Refused, capsys: pytest.CaptureFixture[str]) -> None:
-    world.project.submit(world.jobs, "rotation@1", reset=True)
+    project = Project(world.config)
+    project.submit(world.jobs, "rotation@1", reset=True)
     said = capsys.readouterr().err
     assert "note: producers stamp the records of refused (message.timestamp.type=CreateTime)" in said and "LogAppendTime" in said
     assert world.position.events[0].stamped_by == "producer"
+    project.submit(world.jobs, "rotation@1", reset=True)
+    assert capsys.readouterr().err == "", "it is said once"
     entry = ConfigEntry("message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, "refused", incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": world.feed.servers})
     (future,) = admin.incremental_alter_configs([resource]).values()
     future.result()
-    world.project.submit(world.jobs, "rotation@1", reset=True)
+    Project(world.config).submit(world.jobs, "rotation@1", reset=True)
     assert capsys.readouterr().err == ""
     assert world.position.events[0].stamped_by == "broker"

@@ -32,6 +32,7 @@ class Project:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._noted: set[str] = set()
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class Project:
         self._require_applied(view)
         topics = Topics(jobs.kafka)
         topics.prepare(view, self.config.namespace, partitions)
-        _tell_what_producers_stamp(view, topics)
+        self._tell_what_producers_stamp(view, topics)
         if before is None or reset:
             _tell_what_is_cut(view, topics, start.get("at_ms"))
         return self._naming(view, lambda: jobs.submit(view, self.config.namespace, script, start, reset=reset))
@@ -147,6 +148,21 @@ class Project:
             fact = f'{at}: view "{view.ref}": {error.fact}'
             detail = "" if error.hint else error.statement      # a hint is about the cluster, so no statement is to blame
             raise SkewlessError("SK839", fact, detail=detail, hint=error.hint) from None
+
+    def _tell_what_producers_stamp(self, view: View, topics: Topics) -> None:
+        """Once a topic. An event that counts is never behind the watermark where the records' timestamps never go back, which
+        brokers see to."""
+        from skewless.cli.output import say
+
+        assert view.stream is not None
+        for topic in sorted({source.topic for source in view.stream.sources} - self._noted):
+            self._noted.add(topic)
+            if topics.stamped_by(topic) == "producer":
+                say(
+                    f"note: producers stamp the records of {topic} (message.timestamp.type=CreateTime): where a stamp goes back "
+                    "within a partition, an event may count in a batch and come too late for the stream. Set LogAppendTime, and "
+                    "the broker stamps them. A replay in the order of the stamps, such as dev replay, is fine as it is"
+                )
 
     def _place(self, view: View, error: Any) -> tuple[str, int]:
         """The model whose statement was refused, and the first line of its file that holds a name which Flink says."""
@@ -273,20 +289,6 @@ def _with_history(config: Config, view: View, position: Position) -> Position:
 def _require_stream(view: View) -> None:
     if view.stream is None:
         raise SkewlessError("SK830", f'view "{view.ref}" does not stream', hint="Say stream: {enabled: true} in its block.")
-
-
-def _tell_what_producers_stamp(view: View, topics: Topics) -> None:
-    """An event that counts is never behind the watermark where the records' timestamps never go back, and brokers see to that."""
-    from skewless.cli.output import say
-
-    assert view.stream is not None
-    for topic in sorted({source.topic for source in view.stream.sources}):
-        if topics.stamped_by(topic) == "producer":
-            say(
-                f"note: producers stamp the records of {topic} (message.timestamp.type=CreateTime): where a stamp goes back "
-                "within a partition, an event may count in a batch and come too late for the stream. Set LogAppendTime, and the "
-                "broker stamps them. A replay in the order of the stamps, such as dev replay, is fine as it is"
-            )
 
 
 def _tell_what_is_cut(view: View, topics: Topics, at_ms: int | None) -> None:
