@@ -2,7 +2,7 @@
 
 Broker, Flink, consumer, Valkey, server, producer and whoever asks share this machine. Marked events, ten a second, each
 of an entity of its own, are asked for over HTTP every few milliseconds until they are there. Afterwards the same features by
-hand run beside them over the same events: when the rows of each job are in its topic. Last, the memory of every process.
+hand run beside them over the same events: when the rows of each job are in its topic. Also the memory of every process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import events, report
-from bench.measure import cpu_s, memory_mb, sample, tree
+from bench.measure import cpu_s, memory_mb, p50_p99, sample
 from bench.probes import VIEW, Probes, keep_going, producer, send
 from bench.served import Served, served
 from bench.stream import head_waits
@@ -35,7 +35,7 @@ def _measure(it: Served) -> None:
     pids = {**bench.pids(), **ours}
     for rate in RATES:
         before = cpu_s(pids)
-        with sample(f"{rate} events/s", pids=tuple(one for pid in pids.values() for one in tree(pid))) as s:
+        with sample(f"{rate} events/s", pids=tuple(pids.values())) as s:
             waits = _load(it, rate)
         spent = {n: (s_ - before[n]) / s.wall_s for n, s_ in cpu_s(pids).items()}
         rows.append(_row(s, waits) | {f"{n} cores": cores for n, cores in spent.items() if n not in ("gateway", "stream run")})
@@ -49,7 +49,7 @@ def _beside(it: Served, pids: dict[str, int]) -> None:
     """The job by hand, and ours, over the same events at the highest rate: when their rows are in their topics."""
     statements, by_hand = it.bench.by_hand(VIEW)
     job, rate, to = it.bench.start_job(statements), RATES[-1], producer(it.bench.brokers)
-    with sample("generated beside by hand", pids=tuple(one for pid in pids.values() for one in tree(pid))) as s:
+    with sample("generated beside by hand", pids=tuple(pids.values())) as s:
         for number in events.paced(rate, 2 * WARM_SECONDS):
             send(to, number)
         since = time.time() * 1000
@@ -61,14 +61,14 @@ def _beside(it: Served, pids: dict[str, int]) -> None:
     found = {kind: sorted(w for at, w in head_waits(it.bench, topic) if at > since) for kind, topic in topics.items()}
     it.bench.cancel(job)
     report.table("stream-freshness-by-hand", [
-        {"what": kind, "events/s": rate, "rows": len(waits), "p50 ms": waits[len(waits) // 2],
-         "p99 ms": waits[len(waits) * 99 // 100], "foreign cores": s.foreign_cores} for kind, waits in found.items()
+        {"what": kind, "events/s": rate, "rows": len(waits), **p50_p99(waits),
+         "foreign cores": s.foreign_cores} for kind, waits in found.items()
     ])
 
 
 def _row(s: Any, waits: list[float]) -> dict[str, Any]:
     return {
-        "what": s.name, "probes": len(waits), "p50 ms": waits[len(waits) // 2], "p99 ms": waits[len(waits) * 99 // 100],
+        "what": s.name, "probes": len(waits), **p50_p99(waits),
         "max ms": waits[-1], "foreign cores": s.foreign_cores,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +41,13 @@ def own_s() -> float:
 
 @contextmanager
 def sample(name: str, *, pids: tuple[int, ...] = ()) -> Iterator[Sample]:
-    """Measure the block. `pids`: other processes of ours (a server), whose load is then not foreign."""
+    """Measure the block. `pids`: other processes of ours (a server), whose load, with all below them, is then not foreign."""
     result = Sample(name)
-    started, own, busy, others = time.monotonic(), own_s(), busy_s(), sum(map(process_s, pids))
+    started, own, busy, others = time.monotonic(), own_s(), busy_s(), _trees_s(pids)
     yield result
     result.wall_s = time.monotonic() - started
     result.cpu_s = own_s() - own
-    ours = result.cpu_s + sum(map(process_s, pids)) - others
+    ours = result.cpu_s + _trees_s(pids) - others
     result.foreign_cores = max(0.0, (busy_s() - busy - ours) / max(result.wall_s, 1e-9))
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     result.rss_mb_max = peak / 1024
@@ -71,7 +71,16 @@ def tree(pid: int) -> list[int]:
 
 def cpu_s(pids: dict[str, int]) -> dict[str, float]:
     """CPU seconds of each named process tree so far."""
-    return {name: sum(process_s(one) for one in tree(pid)) for name, pid in pids.items()}
+    return {name: _trees_s([pid]) for name, pid in pids.items()}
+
+
+def _trees_s(pids: Iterable[int]) -> float:
+    return sum(process_s(one) for pid in pids for one in tree(pid))
+
+
+def p50_p99(waits: Sequence[float]) -> dict[str, float]:
+    """Of sorted milliseconds, as columns of a table."""
+    return {"p50 ms": waits[len(waits) // 2], "p99 ms": waits[len(waits) * 99 // 100]}
 
 
 def memory_mb(pid: int) -> tuple[float, float]:

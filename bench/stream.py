@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import events, project, report
-from bench.measure import process_s, sample
+from bench.measure import cpu_s, p50_p99, process_s, sample
 from skewless.dev.stack import Stack
 
 BACKLOG = 500_000
@@ -152,11 +152,11 @@ def live(bench: Bench) -> None:
             jobs.append(bench.start_job(statements))
             topics.append(topic)
         time.sleep(5)
-        before = {name: process_s(pid) for name, pid in bench.pids().items()}
+        before = cpu_s(bench.pids())
         with sample("live", pids=tuple(bench.pids().values())) as s:
             numbers = events.paced(LIVE_PER_SECOND, LIVE_SECONDS)
             sent = _produce(bench, ((n, time.time_ns() // 1000) for n in numbers), stamped=False)
-        cores = {f"{name} cores": (process_s(pid) - before[name]) / s.wall_s for name, pid in bench.pids().items()}
+        cores = {f"{name} cores": (spent - before[name]) / s.wall_s for name, spent in cpu_s(bench.pids()).items()}
         time.sleep(2 + events.LATENESS_MS / 1000)
         rows += [
             {"what": view, "SQL": kind, "events/s": int(sent / s.wall_s), **_told(bench, topic), **cores,
@@ -168,12 +168,11 @@ def live(bench: Bench) -> None:
     report.table("stream-live", rows)
 
 
-def _told(bench: Bench, topic: str) -> dict[str, int]:
+def _told(bench: Bench, topic: str) -> dict[str, float]:
     found = list(head_waits(bench, topic))
     waits, newest = sorted(wait for _, wait in found), max(end for end, _ in found)
     last = sorted(wait for end, wait in found if end == newest)
-    return {"rows": len(waits), "p50 ms": waits[len(waits) // 2], "p99 ms": waits[len(waits) * 99 // 100],
-            "last window p50 ms": last[len(last) // 2]}
+    return {"rows": len(waits), **p50_p99(waits), "last window p50 ms": last[len(last) // 2]}
 
 
 def head_waits(bench: Bench, topic: str) -> Iterator[tuple[int, int]]:

@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from skewless import messages
-from skewless.clock import parse_instant
-from tests.feature_messages import Topic
+from tests.feature_messages import NOON, Topic
 from tests.waiting import eventually, repeating
 
-NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 _BAD = b"no record "
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from skewless import messages, rows
-from skewless.clock import EPOCH
+from skewless.clock import EPOCH, parse_instant
 from skewless.config import Config
 from skewless.dev.stack import Stack
 from skewless.online import OnlineStore
@@ -31,10 +30,11 @@ from skewless.registry.model import Streaming, View
 from skewless.sync.consume import Consumer, Options
 from skewless.warehouse.lake import LakeTable
 from tests.history_project import fetch, view
-from tests.waiting import SECONDS_MAX, eventually, failures
+from tests.waiting import eventually, in_a_thread
 from tests.whole_topic import read_topic
 
 _names = itertools.count()
+NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 Known = tuple[tuple[Any, ...], int]             # values, ingested_at
 Version = tuple[int, int, tuple[Any, ...]]      # ingested_at, offset, values
 Online = tuple[int, int, tuple[Any, ...]]       # event_timestamp, ingested_at, values
@@ -132,23 +132,8 @@ class Topic:
     def running(self, **options: Any) -> Iterator[Consumer]:
         """A consumer in a thread; at the end it is stopped, and must have drained."""
         consumer = self.consumer(**options)
-
-        def live() -> None:
-            try:
-                consumer.run()
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=live)
-        thread.start()
-        try:
+        with in_a_thread(consumer.run, consumer.stop.set):
             yield consumer
-        finally:
-            consumer.stop.set()
-            thread.join(SECONDS_MAX)
-            assert not thread.is_alive()
-        if failures:
-            raise failures.pop()
 
     # -- what is where --------------------------------------------------------------------------------------------------
 

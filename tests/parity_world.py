@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -40,7 +39,7 @@ from skewless.sync.consume import Consumer, Options
 from skewless.warehouse.dbt import run_dbt
 from skewless.warehouse.lake import LakeTable
 from tests.example import copy_project
-from tests.waiting import failures
+from tests.waiting import failures, in_a_thread
 from tests.whole_topic import read_topic
 
 VIEWS = ("airport_departures_1h", "carrier_delays", "plane_rotation")
@@ -137,26 +136,14 @@ class World:
         """Publishes them meanwhile, so much faster than they happened; afterwards the rest at once, and what was sent is told."""
         told: dict[str, Any] = {}
         replay, events = Replay({"bootstrap.servers": self.kafka}, speed=speed, closing=True), self.events(**asked)
-
-        def run() -> None:
+        with in_a_thread(lambda: told.update(replay.run(events).as_dict()), seconds=SECONDS_MAX) as thread:
             try:
-                told.update(replay.run(events).as_dict())
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield told
-            assert failures or thread.is_alive(), "nothing was left to be sent"
-            replay.speed = None
-        except BaseException:
-            replay.ending.set()
-            raise
-        finally:
-            thread.join(SECONDS_MAX)
-        if failures:
-            raise failures.pop()
+                yield told
+                assert failures or thread.is_alive(), "nothing was left to be sent"
+                replay.speed = None
+            except BaseException:
+                replay.ending.set()
+                raise
         assert told["complete"]
 
     def read(self, topic: str) -> list[tuple[int, int, datetime, bytes | None]]:
@@ -191,9 +178,7 @@ class World:
         for view in VIEWS:
             assert project.submit(jobs, view).works
         consumer = self.consume()
-        thread = threading.Thread(target=consumer.run)
-        thread.start()
-        try:
+        with in_a_thread(consumer.run, consumer.stop.set, 60) as thread:
             meanwhile()
             deadline, counted, since = time.monotonic() + SECONDS_MAX, list[int](), time.monotonic()
             while time.monotonic() < deadline and thread.is_alive():
@@ -203,10 +188,6 @@ class World:
                 counted = now
                 if time.monotonic() - since > QUIET_SECONDS and all(self.held(v) >= expected[v] for v in VIEWS):
                     break
-        finally:
-            consumer.stop.set()
-            thread.join(60)
-        assert not thread.is_alive()
 
     def consume(self) -> Consumer:
         views = [self.view(name) for name in VIEWS]

@@ -59,11 +59,10 @@ _DRAIN_SECONDS_MAX = 60.0
 
 def write(
     root: Path, kafka: str = "", gateway: str = "", *, span: str = "40 seconds", topic: str = "landings", store: str = "",
-    wider: bool = False, project: str = "shop", **flink: str,
+    wider: bool = False, project: str = "shop",
 ) -> Config:
-    """The project, with servers of these addresses and further settings of `flink`; `span` is what version 1 counts over, `wider`
-    has a feature more."""
-    settings: dict[str, Any] = {"project": project, "kafka": {"bootstrap_servers": kafka}, "flink": {"gateway": gateway, **flink}}
+    """The project, with servers of these addresses; `span` is what version 1 counts over, `wider` has a feature more."""
+    settings: dict[str, Any] = {"project": project, "kafka": {"bootstrap_servers": kafka}, "flink": {"gateway": gateway}}
     settings |= {"online_store": store} if store else {}
     root.mkdir(parents=True, exist_ok=True)
     (root / "skewless.yml").write_text(json.dumps(settings))

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from skewless import messages
 from skewless.audit import audit_view
-from skewless.clock import format_instant, now_us, parse_instant
+from skewless.clock import format_instant, now_us
 from skewless.errors import SkewlessError
 from skewless.online.store import GRACE_US
 from skewless.registry.model import Feature, View
@@ -23,12 +23,11 @@ from skewless.sync.consume import Consumer, Options
 from skewless.sync.patience import GaveUp
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.upkeep import compact
-from tests.feature_messages import Topic, body, newest, streamed
+from tests.feature_messages import NOON, Topic, body, newest, streamed
 from tests.history_driver import Driver
 from tests.test_lake_states import BEGIN, HOUR
 from tests.waiting import eventually
 
-NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 MINUTE = 60_000
 NewTopic = Callable[..., Topic]
 

@@ -15,16 +15,13 @@ from confluent_kafka import TopicPartition
 from skewless import messages
 from skewless.cli.consume import END_SECONDS_MAX
 from skewless.cli.stream_project import positions
-from skewless.clock import parse_instant
 from skewless.config import read_config
 from skewless.registry.model import Entity, Feature, Registry, View
 from skewless.registry.store import Store
 from skewless.sync.lane import Partition
-from tests.feature_messages import Topic, streamed
+from tests.feature_messages import NOON, Topic, streamed
 from tests.history_project import view
 from tests.waiting import eventually
-
-NOON = parse_instant("2026-03-10T12:00:00Z") // 1000
 
 
 def apply(t: Topic, *views: View) -> None:

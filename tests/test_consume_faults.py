@@ -29,8 +29,8 @@ from skewless.sync.view_stream import Counts, ViewStream
 from skewless.warehouse.lake import LakeTable
 from skewless.warehouse.pending import Part
 from skewless.warehouse.upkeep import compact
-from tests.consume_events import NOON, Events, check_letters, producing
-from tests.feature_messages import Topic, newest, streamed, table_of
+from tests.consume_events import Events, check_letters, producing
+from tests.feature_messages import NOON, Topic, newest, streamed, table_of
 from tests.history_driver import Driver
 from tests.test_lake_states import BEGIN, HOUR, Oracle, plain
 from tests.waiting import eventually

@@ -15,9 +15,9 @@ from confluent_kafka import ConsumerGroupState
 
 from skewless import messages
 from skewless.warehouse.upkeep import compact
-from tests.consume_events import NOON, Events, check_letters, producing, send_bad
+from tests.consume_events import Events, check_letters, producing, send_bad
 from tests.consume_member import Member
-from tests.feature_messages import Topic, answered
+from tests.feature_messages import NOON, Topic, answered
 from tests.test_consume_command import apply
 from tests.waiting import eventually
 

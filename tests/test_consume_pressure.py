@@ -19,9 +19,9 @@ from fastavro import parse_schema, schemaless_writer
 
 from skewless import messages
 from skewless.sync import consume
-from tests.consume_events import NOON, Events
+from tests.consume_events import Events
 from tests.consume_member import Member
-from tests.feature_messages import Topic
+from tests.feature_messages import NOON, Topic
 from tests.history_project import fetch
 from tests.test_consume_command import apply
 from tests.waiting import eventually
@@ -180,11 +180,11 @@ def test_a_history_that_cannot_be_written_bounds_what_is_held(topic: MakeTopic, 
     with t.running(flush_rows=100) as consumer:
         eventually(lambda: len(consumer.partitions) == 2)
         with t.table.committing():
-            t.send(*events.some(1500))
+            t.send(*events.some(3000))
             eventually(lambda: consumer.streams[t.name].counts.messages > 150)
             time.sleep(1)
             assert consumer.streams[t.name].counts.messages <= 300
-        eventually(lambda: consumer.streams[t.name].counts.offline == 1500)
+        eventually(lambda: consumer.streams[t.name].counts.offline == 3000)
     t.check()
 
 

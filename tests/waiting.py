@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 SECONDS_MAX = 90.0
@@ -25,23 +25,34 @@ def eventually(fact: Callable[[], Any], seconds: float = SECONDS_MAX) -> Any:
 
 
 @contextmanager
-def repeating(action: Callable[[], Any], every_seconds: float) -> Iterator[None]:
-    """`action` again and again meanwhile, in a thread; the next wait, or the end, raises what it raised."""
-    ended = threading.Event()
-
-    def go_on() -> None:
+def in_a_thread(
+    run: Callable[[], Any], stop: Callable[[], None] = lambda: None, seconds: float = SECONDS_MAX
+) -> Iterator[threading.Thread]:
+    """`run` meanwhile; it has to end so many seconds after `stop`. The next wait, or the end, raises what it raised."""
+    def live() -> None:
         try:
-            while not ended.wait(every_seconds):
-                action()
+            run()
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=go_on)
+    thread = threading.Thread(target=live)
     thread.start()
     try:
-        yield
+        yield thread
     finally:
-        ended.set()
-        thread.join()
+        stop()
+        thread.join(seconds)
+        assert not thread.is_alive()
     if failures:
         raise failures.pop()
+
+
+def repeating(action: Callable[[], Any], every_seconds: float) -> AbstractContextManager[threading.Thread]:
+    """`action` again and again meanwhile."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(every_seconds):
+            action()
+
+    return in_a_thread(go_on, ended.set)

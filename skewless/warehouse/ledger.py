@@ -72,19 +72,20 @@ def read(table: Path, first: int, last: int) -> list[LedgerEntry]:
     return [decode(info[METADATA_KEY], version) for version, info in infos if METADATA_KEY in info]
 
 
-def actions(table: Path, version: int, kind: str) -> list[dict[str, Any]]:
-    """The actions of that kind of one version, in their order; none where the log has the version no more."""
+def actions(table: Path, version: int, *kinds: str) -> list[dict[str, Any]]:
+    """The actions of these kinds of one version, each below its kind; none where the log has the version no more."""
     try:
         lines = (table / "_delta_log" / f"{version:020d}.json").read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    found = [msgspec.json.decode(line) for line in lines if f'"{kind}"'.encode() in line]
-    return [action[kind] for action in found if kind in action]
+    wanted = [f'"{kind}"'.encode() for kind in kinds]
+    found = [msgspec.json.decode(line) for line in lines if any(name in line for name in wanted)]
+    return [action for action in found if not action.keys().isdisjoint(kinds)]
 
 
 def commit_info(table: Path, version: int) -> dict[str, Any]:
     """The commitInfo of one version; empty where the log has none."""
-    return next(iter(actions(table, version, "commitInfo")), {})
+    return next((action["commitInfo"] for action in actions(table, version, "commitInfo")), {})
 
 
 Interval = tuple[int, int]

@@ -88,8 +88,11 @@ def vacuum(table: LakeTable, *, grace_seconds: float = GRACE_SECONDS, dry_run: b
 def _referred(table: LakeTable, since: float) -> set[str]:
     """Paths that are live now or were live at some time since then."""
     paths, version = set[str](), table._open().version()
-    while version > 0 and ledger.commit_info(table.path, version).get("timestamp", 0) / 1000 > since:
-        paths |= {unquote(file["path"]) for file in ledger.actions(table.path, version, "add")}
+    while version > 0:
+        actions = ledger.actions(table.path, version, "commitInfo", "add")
+        if max((a["commitInfo"].get("timestamp", 0) for a in actions if "commitInfo" in a), default=0) / 1000 <= since:
+            break
+        paths |= {unquote(a["add"]["path"]) for a in actions if "add" in a}
         version -= 1
     return paths | {f.path for f in files.live(table._open(version))}
 
